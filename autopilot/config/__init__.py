@@ -1,0 +1,1 @@
+"""Settings: one YAML file, read strictly, with the origin of every value."""

@@ -1,0 +1,174 @@
+"""Files that are whole or not there: create, replace and remove, each with its fsyncs.
+
+``sync`` says whether the change must survive a power cut (file and folder are fsynced) or only the death of
+the process (``durability: process``). Every step is a failpoint, named ``<point>.<step>``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+
+from autopilot.errors import AlreadyExistsError, StorageError
+from autopilot.system.failpoints import failpoint, write_all
+
+__all__ = [
+    "create_file",
+    "ensure_folder",
+    "read_file",
+    "remove_file",
+    "replace_file",
+    "storage_error",
+    "sync_folder",
+]
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_STORAGE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+}
+_HINTS = {
+    errno.ENOSPC: "free some space on that disk, then run the same command again",
+    errno.EDQUOT: "raise the quota or free some space, then run the same command again",
+    errno.EROFS: "remount it writable, or point --root at a folder that is",
+    errno.EACCES: "check the owner and mode of that path",
+    errno.EPERM: "check the owner and mode of that path",
+    errno.ELOOP: "symbolic links inside the root are refused; replace it by a real file or folder",
+}
+
+
+def storage_error(fault: OSError, path: str) -> OSError | StorageError:
+    """Turn an OSError about the disk into a StorageError with a hint; others come back as they are."""
+    if fault.errno not in _STORAGE:
+        return fault
+    return StorageError(
+        f"cannot write {path}: {os.strerror(fault.errno or 0)}", hint=_HINTS.get(fault.errno or 0, "")
+    )
+
+
+def sync_folder(folder: str, *, sync: bool = True) -> None:
+    """Make the names in ``folder`` durable."""
+    if not sync:
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def ensure_folder(path: str, *, sync: bool = False) -> None:
+    """Make ``path`` and its parents, private to the user (mode 0700).
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path) or "."
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            continue
+        except OSError as fault:
+            raise storage_error(fault, folder) from fault
+        sync_folder(os.path.dirname(folder) or ".", sync=sync)
+
+
+def _write_temporary(path: str, data: bytes, point: str, sync: bool, mode: int) -> str:
+    temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
+    try:
+        failpoint(f"{point}.opened")
+        write_all(fd, data, f"{point}.write")
+        failpoint(f"{point}.written")
+        if sync:
+            os.fsync(fd)
+        failpoint(f"{point}.synced")
+    except BaseException:
+        os.close(fd)
+        _unlink_quietly(temporary)
+        raise
+    os.close(fd)
+    return temporary
+
+
+def create_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0o600) -> None:
+    """Create ``path`` with ``data``, whole; an existing file is never touched.
+
+    Raises:
+        AlreadyExistsError: the name is taken.
+        StorageError: the disk refuses; nothing of the file is left.
+    """
+    try:
+        temporary = _write_temporary(path, data, point, sync, mode)
+        try:
+            os.link(temporary, path)
+            failpoint(f"{point}.linked")
+        finally:
+            _unlink_quietly(temporary)
+        sync_folder(os.path.dirname(path), sync=sync)
+    except FileExistsError:
+        raise AlreadyExistsError(f"{os.path.basename(path)} exists already") from None
+    except OSError as fault:
+        raise storage_error(fault, path) from fault
+    failpoint(f"{point}.done")
+
+
+def replace_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0o600) -> None:
+    """Put ``data`` at ``path``, replacing what is there in one step.
+
+    Raises:
+        StorageError: the disk refuses; the old file is still there.
+    """
+    try:
+        temporary = _write_temporary(path, data, point, sync, mode)
+        try:
+            failpoint(f"{point}.rename")
+            os.replace(temporary, path)
+        except BaseException:
+            _unlink_quietly(temporary)
+            raise
+        failpoint(f"{point}.renamed")
+        sync_folder(os.path.dirname(path), sync=sync)
+    except OSError as fault:
+        raise storage_error(fault, path) from fault
+    failpoint(f"{point}.done")
+
+
+def read_file(path: str, *, limit: int = -1) -> bytes:
+    """Read a file without following a symbolic link; at most ``limit`` + 1 bytes where a limit is given.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: as ``open`` and ``read`` do; ELOOP for a symbolic link.
+    """
+    fd = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+    with os.fdopen(fd, "rb") as file:
+        return file.read() if limit < 0 else file.read(limit + 1)
+
+
+def remove_file(path: str, *, sync: bool = False) -> bool:
+    """Remove ``path``; whether it was there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    sync_folder(os.path.dirname(path), sync=sync)
+    return True
+
+
+def _unlink_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,184 @@
+"""Who a process is, beyond its number: pids are reused, so we never trust or signal a bare one."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import uuid
+
+import attrs
+
+__all__ = [
+    "ProcessIdentity",
+    "boot_id",
+    "children_of",
+    "host_id",
+    "identify",
+    "is_alive",
+    "send_signal",
+    "start_time_of",
+]
+
+
+@attrs.frozen(kw_only=True)
+class ProcessIdentity:
+    """One process, for ever: no other process on any host compares equal to it.
+
+    Attributes:
+        host: a stable id of the machine.
+        boot: an id of this boot of the machine.
+        pid_space: the pid namespace's inode, 0 where there is none; pids of another space mean nothing here.
+        pid: the process number.
+        start_time: the kernel's start time of the process (clock ticks since boot on Linux), as text.
+    """
+
+    host: str
+    boot: str
+    pid_space: int
+    pid: int
+    start_time: str
+
+
+@functools.cache
+def host_id() -> str:
+    """An id of this machine that survives a reboot and a change of its name."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text:
+            return text
+    return f"mac-{uuid.getnode():012x}"
+
+
+@functools.cache
+def boot_id() -> str:
+    """An id of this boot: monotonic times of another boot mean nothing now."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return _sysctl_boot_time()
+
+
+def _sysctl_boot_time() -> str:
+    try:
+        done = subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def _pid_space() -> int:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def start_time_of(pid: int) -> str | None:
+    """The start time of a live process, or None where there is none (a zombie counts as none)."""
+    if sys.platform == "linux":
+        fields = _stat_fields(pid)
+        return None if fields is None or fields[0] in "ZX" else fields[19]
+    try:
+        done = subprocess.run(
+            ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    state, _, started = done.stdout.strip().partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()
+
+
+def _stat_fields(pid: int) -> list[str] | None:
+    # The command name is in parentheses and may itself hold any byte: count from the last parenthesis.
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    return text[text.rindex(b")") + 2 :].decode("ascii").split()
+
+
+def identify(pid: int | None = None) -> ProcessIdentity:
+    """The identity of a live process of this host; of this one by default.
+
+    Raises:
+        ProcessLookupError: it is not alive.
+    """
+    pid = os.getpid() if pid is None else pid
+    started = start_time_of(pid)
+    if started is None:
+        raise ProcessLookupError(f"no live process {pid}")
+    return ProcessIdentity(
+        host=host_id(), boot=boot_id(), pid_space=_pid_space(), pid=pid, start_time=started
+    )
+
+
+def is_alive(process: ProcessIdentity) -> bool | None:
+    """Whether it lives. None: it cannot be known from here (another host or pid namespace)."""
+    if process.host != host_id():
+        return None
+    if process.boot != boot_id():
+        return False
+    if process.pid_space != _pid_space():
+        return None
+    return start_time_of(process.pid) == process.start_time
+
+
+def send_signal(process: ProcessIdentity, number: int) -> bool:
+    """Signal exactly this process, never one that reuses its pid; whether it was delivered."""
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):
+        return _send_without_pidfd(process, number)
+    try:
+        if not is_alive(process):
+            return False
+        signal.pidfd_send_signal(pidfd, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def _send_without_pidfd(process: ProcessIdentity, number: int) -> bool:
+    if not is_alive(process):
+        return False
+    try:
+        os.kill(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """The pids of the direct children of a process, zombies included."""
+    if sys.platform == "linux":
+        return _linux_children(pid)
+    try:
+        done = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False)
+    except OSError:
+        return []
+    pairs = (line.split() for line in done.stdout.splitlines())
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def _linux_children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found.extend(int(child) for child in file.read().split())
+    except OSError:
+        pass
+    return found
