@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def autopilot_executors(config: Mapping[str, Any]) -> Iterable[Any]:  # type: ignore[empty-body]
+def autopilot_executors(config: Mapping[str, Any]) -> Iterable[Any]:
     """Supply executors.
 
     Called once by each process that needs executors: the dispatcher, ``executors list``, and the host of an
@@ -89,7 +89,7 @@ def autopilot_score(task: Task, executor: ExecutorInfo, history: Mapping[str, An
 
 
 @hookspec
-def autopilot_dispatch(task: Task, executor: ExecutorInfo) -> Reason | str | None:  # type: ignore[empty-body]
+def autopilot_dispatch(task: Task, executor: ExecutorInfo) -> Reason | str | None:
     """Refuse a start: a gate before the claim.
 
     Called in the tick for the executor that routing is about to choose, with a deadline.

@@ -115,7 +115,7 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def list(self) -> Iterable[Task | InvalidTask]:
+    def tasks(self) -> Iterable[Task | InvalidTask]:
         """All tasks in the order of their ids, as ``get`` shows them."""
 
     @abc.abstractmethod
