@@ -111,9 +111,7 @@ class TaskFormatError(AutopilotError):
     exit_code = 5
     default_code = "task_invalid"
 
-    def __init__(
-        self, message: str, *, hint: str = "", path: str = "", line: int = 0, column: int = 0
-    ) -> None:
+    def __init__(self, message: str, *, hint: str = "", path: str = "", line: int = 0, column: int = 0) -> None:
         super().__init__(message, hint=hint)
         self.path = path
         self.line = line

@@ -39,7 +39,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def autopilot_executors(config: Mapping[str, Any]) -> Iterable[Any]:
+def autopilot_executors(config: Mapping[str, Any]) -> Iterable[Any] | None:
     """Supply executors.
 
     Called once by each process that needs executors: the dispatcher, ``executors list``, and the host of an

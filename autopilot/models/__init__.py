@@ -6,11 +6,18 @@ from autopilot.models.event import Event, EventDraft
 from autopilot.models.executor import ExecutorInfo, Health
 from autopilot.models.lease import Ending, Lease, LeaseSignal, LeaseState, TaskRecord
 from autopilot.models.outcome import Outcome, OutcomeKind, Usage
+from autopilot.models.policy import MAX_LOST, MAX_UNAVAILABLE, POLICIES, HealthEffect, Next, OutcomePolicy
 from autopilot.models.status import ALLOWED_TRANSITIONS, TERMINAL, Priority, Status, check_transition
 from autopilot.models.task import InvalidTask, Reason, Task, TaskDraft, Workspace
 
 __all__ = [
     "ALLOWED_TRANSITIONS",
+    "MAX_LOST",
+    "MAX_UNAVAILABLE",
+    "POLICIES",
+    "HealthEffect",
+    "Next",
+    "OutcomePolicy",
     "TERMINAL",
     "AttemptResult",
     "AttemptSpec",

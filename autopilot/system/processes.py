@@ -116,9 +116,7 @@ def identify(pid: int | None = None) -> ProcessIdentity:
     started = start_time_of(pid)
     if started is None:
         raise ProcessLookupError(f"no live process {pid}")
-    return ProcessIdentity(
-        host=host_id(), boot=boot_id(), pid_space=_pid_space(), pid=pid, start_time=started
-    )
+    return ProcessIdentity(host=host_id(), boot=boot_id(), pid_space=_pid_space(), pid=pid, start_time=started)
 
 
 def is_alive(process: ProcessIdentity) -> bool | None:
