@@ -39,6 +39,9 @@ class TaskSummary:
     """What the dispatcher keeps of each task in memory: small, because there may be 100,000 of them.
 
     Attributes:
+        status: as the lease or else the file tells it.
+        written: the status that stands in the file; differs from ``status`` while a lease lives, and tells of a
+            person's edit (``cancelled`` written into the file of a running task is a cancel request).
         created: epoch seconds, from ``created_at`` or else the file's first known time.
         not_before: epoch seconds, 0 for now.
         attempt: the last attempt's number.
@@ -52,6 +55,7 @@ class TaskSummary:
     attempt: int = 0
     depends_on: tuple[str, ...] = ()
     digest: str = ""
+    written: Status | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -167,7 +171,9 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def record(self, task_id: str) -> TaskRecord:
         """What is remembered of a task; a fresh record (with the Markdown's attempt number as token) for one
-        that never ran."""
+        that never ran. Where a person set a done, cancelled or blocked task back to ``pending`` in its file, the
+        counters (used, lost, unavailable, failed_on, parking, reason) begin anew and the token stays; ``claim``
+        then starts from that record too."""
 
     @abc.abstractmethod
     def claim(

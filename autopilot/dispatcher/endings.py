@@ -1,0 +1,267 @@
+"""What becomes of a task when an attempt ends: the outcome table, applied. Pure functions of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+
+from autopilot.models import (
+    MAX_LOST,
+    MAX_UNAVAILABLE,
+    POLICIES,
+    AttemptResult,
+    Decision,
+    Ending,
+    EventDraft,
+    Next,
+    Outcome,
+    OutcomeKind,
+    OutcomePolicy,
+    Reason,
+    Status,
+    Task,
+    TaskRecord,
+)
+from autopilot.system.clock import format_instant
+
+__all__ = ["Backoff", "conclude", "judge", "result_event", "spent_by", "summary_of"]
+
+FINISHED_BY_VERIFY = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.NO_CHANGE_NEEDED})
+
+
+@attrs.frozen(kw_only=True)
+class Backoff:
+    """The pause before an attempt that follows an outage. Seconds; doubles with each in a row."""
+
+    first_s: float = 5.0
+    most_s: float = 900.0
+
+    def pause(self, in_a_row: int) -> timedelta:
+        """The pause after the ``in_a_row``-th outage (from 1)."""
+        return timedelta(seconds=min(self.most_s, self.first_s * 2 ** max(0, min(in_a_row, 60) - 1)))
+
+
+def judge(result: AttemptResult) -> Outcome:
+    """The outcome that counts: a claimed success that failed its verification is a failure."""
+    outcome = result.outcome
+    if outcome.kind not in FINISHED_BY_VERIFY:
+        return outcome
+    failed = [verdict for verdict in result.verdicts if not verdict.ok]
+    if failed:
+        said = "; ".join(f"{verdict.name}: {verdict.detail or 'failed'}" for verdict in failed)
+        return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=f"verification failed: {said}")
+    return outcome
+
+
+def spent_by(record: TaskRecord, result: AttemptResult, judged: Outcome) -> TaskRecord:
+    """The record after this attempt: counters, cost, session and the executors that failed the task."""
+    policy = POLICIES[judged.kind]
+    unavailable = record.unavailable + 1 if judged.kind is OutcomeKind.UNAVAILABLE else 0
+    uses = policy.uses_attempt or unavailable > MAX_UNAVAILABLE
+    failed = policy.judged and not policy.success
+    sessions = dict(record.sessions)
+    if judged.session_id:
+        sessions[result.executor] = judged.session_id
+    return attrs.evolve(
+        record,
+        used=record.used + uses,
+        lost=record.lost + 1 if judged.kind is OutcomeKind.LOST else 0,
+        unavailable=unavailable,
+        failed_on=_with(record.failed_on, result.executor) if failed else record.failed_on,
+        sessions=sessions,
+        earlier_failure=judged.message if failed else record.earlier_failure,
+        spent_usd=record.spent_usd + (judged.cost_usd or 0.0),
+        not_before=None,
+        reason=None,
+    )
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else (*names, name)
+
+
+def conclude(
+    task: Task,
+    record: TaskRecord,
+    result: AttemptResult,
+    *,
+    now: datetime,
+    backoff: Backoff,
+    onward: Decision | None = None,
+    pool: str = "",
+) -> Ending:
+    """How the task leaves ``in_progress``.
+
+    Args:
+        record: the lease's record, as before this attempt's outcome.
+        onward: what the router says of the next attempt, this outcome already counted; used for fail-over.
+        pool: the executor's quota pool, for the event.
+    """
+    judged = judge(result)
+    spent = spent_by(record, result, judged)
+    status, reason, not_before = _next(task, spent, result, judged, now, backoff, onward)
+    spent = attrs.evolve(spent, reason=reason, not_before=not_before)
+    summary = summary_of(result, judged, reason, status)
+    return Ending(
+        status=status,
+        record=spent,
+        result=summary,
+        events=(result_event(task, result, judged, status, pool), _status_event(status, spent, result, summary)),
+    )
+
+
+_Step = tuple[Status, Reason | None, datetime | None]
+
+
+def _next(
+    task: Task,
+    spent: TaskRecord,
+    result: AttemptResult,
+    judged: Outcome,
+    now: datetime,
+    backoff: Backoff,
+    onward: Decision | None,
+) -> _Step:
+    policy = POLICIES[judged.kind]
+    if policy.then is Next.CANCEL:
+        return Status.CANCELLED, None, None
+    if policy.then is Next.VERIFY:
+        return _finished(result)
+    if policy.then is Next.BLOCK:
+        return _blocked(judged.kind, judged.message or f"the executor ended with {judged.kind}", _answer_hint(task, judged))
+    if policy.then is Next.AGAIN:
+        return _after_lost(task, spent)
+    if policy.uses_attempt or spent.used >= task.max_attempts:
+        return _after_failure(task, spent, judged)
+    if policy.then is Next.FAIL_OVER_OR_BACK_OFF:
+        return _after_outage(task, spent, judged, now, backoff, onward)
+    return _fail_over(task, judged, policy, onward)
+
+
+def _finished(result: AttemptResult) -> _Step:
+    if result.violations:
+        paths = ", ".join(result.violations[:5])
+        hint = "look at the change; allow such paths with tasks.allow_protected_touches and `touches:`, then retry"
+        return _blocked("protected", f"protected paths were changed: {paths}", hint)
+    return Status.DONE, None, None
+
+
+def _after_lost(task: Task, spent: TaskRecord) -> _Step:
+    if spent.lost >= MAX_LOST:
+        return _blocked(
+            "poison",
+            f"its runner died {spent.lost} times in a row",
+            f"see what kills it (memory?), then: autopilotctl task retry {task.id}",
+        )
+    return Status.PENDING, None, None
+
+
+def _after_failure(task: Task, spent: TaskRecord, judged: Outcome) -> _Step:
+    if spent.used < task.max_attempts:
+        return Status.PENDING, None, None
+    message = f"{spent.used} of {task.max_attempts} attempts used up; the last: {judged.message or judged.kind}"
+    hint = f"autopilotctl task logs {task.id} shows why; mend it, then: autopilotctl task retry {task.id}"
+    return _blocked("attempts_exhausted", message, hint)
+
+
+def _after_outage(
+    task: Task, spent: TaskRecord, judged: Outcome, now: datetime, backoff: Backoff, onward: Decision | None
+) -> _Step:
+    if onward is not None and onward.executor:
+        return Status.PENDING, None, None
+    until = now + backoff.pause(spent.unavailable)
+    if onward is not None and onward.wake_at:
+        until = max(until, datetime.fromtimestamp(onward.wake_at, now.tzinfo))
+    reason = Reason(
+        code="unavailable",
+        message=f"{judged.message or 'the executor was unavailable'}; next try {format_instant(until)}",
+        hint="nothing to do; `autopilotctl executors list` shows what rests until when",
+    )
+    return Status.PENDING, reason, until
+
+
+def _fail_over(task: Task, judged: Outcome, policy: OutcomePolicy, onward: Decision | None) -> _Step:
+    if onward is not None and onward.executor:
+        return Status.PENDING, None, None
+    if policy.then is Next.FAIL_OVER_OR_BLOCK:
+        hint = judged.hint or f"mend it, then: autopilotctl task retry {task.id}"
+        return _blocked(judged.kind, judged.message or f"the executor ended with {judged.kind}", hint)
+    until = judged.reset_at
+    if onward is not None and onward.wake_at and judged.reset_at:
+        until = datetime.fromtimestamp(onward.wake_at, judged.reset_at.tzinfo)
+    elif onward is not None and onward.wake_at:
+        from datetime import UTC
+
+        until = datetime.fromtimestamp(onward.wake_at, UTC)
+    when = f"; parked until {format_instant(until)}" if until else "; parked"
+    hint = "nothing to do; it goes on by itself. Another executor: autopilotctl task edit ID --set executor=NAME"
+    return Status.PENDING, Reason(code="parked", message=(judged.message or str(judged.kind)) + when, hint=hint), until
+
+
+def _blocked(code: str, message: str, hint: str) -> _Step:
+    return Status.BLOCKED, Reason(code=str(code), message=message, hint=hint), None
+
+
+def _answer_hint(task: Task, judged: Outcome) -> str:
+    return judged.hint or f"answer it in the task's text, then: autopilotctl task retry {task.id}"
+
+
+def summary_of(
+    result: AttemptResult, judged: Outcome, reason: Reason | None, status: Status
+) -> Mapping[str, Any]:
+    """What is written under ``result:`` in the Markdown."""
+    summary: dict[str, Any] = {"executor": result.executor, "outcome": str(judged.kind)}
+    if status is Status.DONE:
+        summary["verified"] = bool(result.verified)
+    if judged.message and status is not Status.DONE:
+        summary["message"] = judged.message[:500]
+    if judged.cost_usd is not None:
+        summary["cost"] = round(judged.cost_usd, 6)
+    if judged.usage is not None:
+        summary["tokens"] = {"input": judged.usage.input_tokens, "output": judged.usage.output_tokens}
+    if reason is not None:
+        summary["reason"] = attrs.asdict(reason)
+    return summary
+
+
+def result_event(task: Task, result: AttemptResult, judged: Outcome, status: Status, pool: str) -> EventDraft:
+    """The ``dispatch.result`` that routing learns from."""
+    policy = POLICIES[judged.kind]
+    return EventDraft(
+        event_type="dispatch.result",
+        payload={
+            "attempt": result.token,
+            "executor": result.executor,
+            "pool": pool or result.executor,
+            "task_type": task.task_type,
+            "outcome": str(judged.kind),
+            "judged": policy.judged,
+            "success": policy.success,
+            "verified": result.verified,
+            "cost_usd": judged.cost_usd,
+            "duration_s": round(result.duration_s, 3),
+            "reset_at": format_instant(judged.reset_at) if judged.reset_at else None,
+            "message": judged.message[:2000],
+            "usage": attrs.asdict(judged.usage) if judged.usage else None,
+            "status": str(status),
+            "host_fault": judged.kind is OutcomeKind.LOST,
+        },
+    )
+
+
+def _status_event(status: Status, spent: TaskRecord, result: AttemptResult, summary: Mapping[str, Any]) -> EventDraft:
+    payload: dict[str, Any] = {"attempt": result.token}
+    if spent.reason is not None:
+        payload["reason"] = attrs.asdict(spent.reason)
+    if status is Status.DONE:
+        return EventDraft(event_type="task.done", payload={**payload, "result": dict(summary)})
+    if status is Status.BLOCKED:
+        return EventDraft(event_type="task.blocked", payload=payload)
+    if status is Status.CANCELLED:
+        return EventDraft(event_type="task.cancelled", payload=payload)
+    if spent.not_before is not None:
+        return EventDraft(event_type="task.parked", payload={**payload, "until": format_instant(spent.not_before)})
+    return EventDraft(event_type="task.requeued", payload={**payload, "why": str(summary["outcome"])})
