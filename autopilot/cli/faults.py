@@ -1,0 +1,128 @@
+"""From any fault to one sentence, one hint and one exit code. People never see a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import click
+
+from autopilot.errors import AutopilotError, ConfigError, StorageError, TaskFormatError
+
+__all__ = ["Fault", "explain", "guarded", "wants_json"]
+
+INTERRUPTED = 130
+_JSON = ("json", "ndjson")
+
+
+class Fault(NamedTuple):
+    """What the person, or the program, is told."""
+
+    code: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the arguments ask for JSON; needed before, and when, they cannot be parsed."""
+    for number, argument in enumerate(arguments):
+        following = arguments[number + 1] if number + 1 < len(arguments) else ""
+        if argument == "--":
+            return False
+        if argument in ("-o", "--output") and following in _JSON:
+            return True
+        if argument in {f"{option}{name}" for option in ("-o", "--output=") for name in _JSON}:
+            return True
+    return False
+
+
+def guarded(call: Callable[[], object], *, as_json: bool, environ: Mapping[str, str]) -> int:
+    """Do ``call`` and answer with the exit code: its own where it returns one, else that of its fault.
+
+    With ``AUTOPILOT_DEBUG=1`` the traceback of every fault is printed before the sentence.
+    """
+    try:
+        _tolerate_odd_terminals()
+        answer = call()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except Exception as fault:
+        if environ.get("AUTOPILOT_DEBUG") == "1":
+            sys.excepthook(type(fault), fault, fault.__traceback__)
+        return _tell(explain(fault), as_json=as_json)
+    return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+
+
+def explain(fault: Exception) -> Fault:
+    """The fault in words, with its exit code."""
+    if isinstance(fault, click.UsageError):
+        return Fault("usage", fault.format_message(), _usage_hint(fault), 2)
+    if isinstance(fault, click.ClickException):
+        return Fault("usage", fault.format_message(), "", 2)
+    if isinstance(fault, OSError):
+        from autopilot.system.durable import storage_error
+
+        kept = storage_error(fault, str(fault.filename or "the disk"))
+        fault = kept if isinstance(kept, StorageError) else fault
+    if isinstance(fault, AutopilotError):
+        return Fault(fault.code, _placed(fault), fault.hint, fault.exit_code)
+    return Fault(
+        "unexpected",
+        f"unexpected fault: {type(fault).__name__}: {fault}",
+        "this is a bug in Autopilot or in a plugin: run the command again with AUTOPILOT_DEBUG=1 and report the "
+        "traceback together with the output of `autopilotctl doctor`",
+        1,
+    )
+
+
+def _placed(fault: AutopilotError) -> str:
+    if isinstance(fault, TaskFormatError) and fault.path:
+        return str(fault)
+    if isinstance(fault, ConfigError) and fault.path and fault.path not in fault.message:
+        return f"{fault.path}: {fault.message}"
+    return fault.message
+
+
+def _usage_hint(fault: click.UsageError) -> str:
+    return f"try `{fault.ctx.command_path} --help`" if fault.ctx is not None else ""
+
+
+def _tell(fault: Fault, *, as_json: bool) -> int:
+    if as_json:
+        import json
+
+        error = {"code": fault.code, "message": fault.message, "hint": fault.hint}
+        click.echo(json.dumps({"error": error}), err=True)
+        return fault.exit_code
+    from autopilot.system.sanitize import visible
+
+    click.echo(f"error: {visible(fault.message)}", err=True)
+    if fault.hint:
+        click.echo(f"hint: {visible(fault.hint)}", err=True)
+    return fault.exit_code
+
+
+def _tolerate_odd_terminals() -> None:
+    # A task's title may hold what the terminal's encoding cannot say; that must not end the listing.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _silence_stdout() -> None:
+    # The reader has gone (`| head`). Python would complain once more when it flushes at exit.
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
