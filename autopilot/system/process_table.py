@@ -1,0 +1,99 @@
+"""Who is whose child: the process table, read in one pass.
+
+``/proc/<pid>/task/<tid>/children`` needs a kernel option that many kernels lack, and is exact only for stopped
+processes. One pass over ``/proc/*/stat`` costs about 6 µs a process and works everywhere on Linux; elsewhere
+``ps`` answers the same question.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection
+from typing import NamedTuple
+
+__all__ = ["Row", "descendant_rows", "descendants", "row_of", "table"]
+
+
+class Row(NamedTuple):
+    """One process.
+
+    Attributes:
+        state: ``R``, ``S``, ``D``, ``T``, ``t``, ``Z`` … as ``ps`` shows it.
+        start: the kernel's start time as text, which tells two holders of one pid apart.
+    """
+
+    pid: int
+    parent: int
+    state: str
+    start: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still can do anything: a zombie cannot."""
+        return self.state not in ("Z", "X")
+
+
+def row_of(pid: int) -> Row | None:
+    """One process's row, None where there is no such process."""
+    if sys.platform != "linux":
+        return _rows_of_ps(["-p", str(pid)]).get(pid)
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        text = os.read(fd, 1024)
+    except OSError:  # it ended between open and read
+        return None
+    finally:
+        os.close(fd)
+    # The command name is in parentheses and may hold any byte: count from the last parenthesis.
+    fields = text[text.rfind(b")") + 2 :].decode("ascii", "replace").split(None, 20)
+    return Row(pid, int(fields[1]), fields[0], fields[19]) if len(fields) > 20 else None
+
+
+def table() -> dict[int, Row]:
+    """All processes of this host that we can see, by pid."""
+    if sys.platform != "linux":
+        return _rows_of_ps(["-ax"])
+    found = (row_of(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {row.pid: row for row in found if row is not None}
+
+
+def _rows_of_ps(selection: list[str]) -> dict[int, Row]:
+    command = ["ps", *selection, "-o", "pid=,ppid=,stat=,lstart="]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    except OSError:
+        return {}
+    rows = {}
+    for line in done.stdout.splitlines():
+        fields = line.split(None, 3)
+        if len(fields) == 4 and fields[0].isdigit():
+            rows[int(fields[0])] = Row(int(fields[0]), int(fields[1]), fields[2][0], fields[3].strip())
+    return rows
+
+
+def descendant_rows(pid: int, *, without: Collection[int] = ()) -> list[Row]:
+    """All processes below ``pid``, parents before children, zombies included.
+
+    Args:
+        without: pids to leave out, with everything below them.
+    """
+    children: dict[int, list[Row]] = {}
+    for row in table().values():
+        children.setdefault(row.parent, []).append(row)
+    found: list[Row] = []
+    parents = [pid]
+    while parents:
+        below = [row for row in children.pop(parents.pop(0), ()) if row.pid not in without]
+        found += below
+        parents += [row.pid for row in below]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The pids of all live processes below ``pid``, parents before children."""
+    return [row.pid for row in descendant_rows(pid) if row.alive]
