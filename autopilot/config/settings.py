@@ -1,4 +1,5 @@
-"""Every setting, with its default. ``docs/reference/configuration.md`` is checked against these classes."""
+"""Every setting, with its default and its range. ``docs/reference/configuration.md`` is checked against these
+classes, and ``load`` converts by them: a new setting is one more line here."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+
+from autopilot.config.ranges import above, at_least, executor_names, finite, one_of, variable_names
 
 __all__ = [
     "DispatcherSettings",
@@ -17,6 +20,11 @@ __all__ = [
     "Settings",
     "TaskSettings",
 ]
+
+
+def _rest() -> Any:
+    """The field that takes the keys which the class does not know."""
+    return attrs.field(factory=dict, metadata={"rest": True})
 
 
 @attrs.frozen(kw_only=True)
@@ -31,26 +39,48 @@ class DispatcherSettings:
         gate_deadline_s: how long a plugin's gate or scorer may take.
     """
 
-    max_active: int = 4
-    poll_s: float = 5.0
-    aging_hours: float = 24.0
-    backoff_s: float = 5.0
-    backoff_max_s: float = 900.0
-    gate_deadline_s: float = 2.0
+    max_active: int = attrs.field(default=4, validator=at_least(1))
+    poll_s: float = attrs.field(default=5.0, validator=above(0))
+    aging_hours: float = attrs.field(default=24.0, validator=above(0))
+    backoff_s: float = attrs.field(default=5.0, validator=at_least(0))
+    backoff_max_s: float = attrs.field(default=900.0, validator=at_least(0))
+    gate_deadline_s: float = attrs.field(default=2.0, validator=above(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.backoff_max_s < self.backoff_s:
+            raise ValueError(f"backoff_max_s ({self.backoff_max_s:g}) is less than backoff_s ({self.backoff_s:g})")
 
 
 @attrs.frozen(kw_only=True)
 class LimitSettings:
-    """``limits:`` of one attempt; a task's ``timeout_minutes`` overrides ``timeout_minutes``."""
+    """``limits:`` of one attempt; a task's ``timeout_minutes`` overrides ``timeout_minutes``.
 
-    timeout_minutes: float = 60.0
-    idle_minutes: float = 0.0
-    grace_s: float = 10.0
-    verify_minutes: float = 10.0
-    linger_s: float = 30.0
-    output_mib: float = 8.0
-    lease_ttl_s: float = 30.0
-    beat_s: float = 10.0
+    Attributes:
+        timeout_minutes: how long an attempt may take.
+        idle_minutes: how long its executor may show no sign of life; 0 switches this off.
+        grace_s: seconds between TERM and KILL.
+        verify_minutes: how long each ``verify:`` command may take.
+        linger_s: seconds between a program's final result and its exit.
+        output_mib: size of each kept output file, beyond which only head and tail are kept.
+        lease_ttl_s: how long a runner on another host may be silent before its task is taken back.
+        beat_s: seconds between two signs of life of a runner.
+    """
+
+    timeout_minutes: float = attrs.field(default=60.0, validator=above(0))
+    idle_minutes: float = attrs.field(default=0.0, validator=at_least(0))
+    grace_s: float = attrs.field(default=10.0, validator=at_least(0))
+    verify_minutes: float = attrs.field(default=10.0, validator=above(0))
+    linger_s: float = attrs.field(default=30.0, validator=at_least(0))
+    output_mib: float = attrs.field(default=8.0, validator=above(0))
+    lease_ttl_s: float = attrs.field(default=30.0, validator=above(0))
+    beat_s: float = attrs.field(default=10.0, validator=above(0))
+
+    def __attrs_post_init__(self) -> None:
+        if self.lease_ttl_s < 2 * self.beat_s:
+            raise ValueError(
+                f"lease_ttl_s ({self.lease_ttl_s:g}) must be at least twice beat_s ({self.beat_s:g}), "
+                "or one late beat loses the task"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -65,19 +95,24 @@ class RoutingSettings:
         order: executor names, for ties.
     """
 
-    solved_task_usd: float = 0.0
-    hour_usd: float = 0.0
-    weights: Mapping[str, float] = attrs.field(factory=dict)
-    on_unavailable: str = "wait"
-    order: tuple[str, ...] = ()
+    solved_task_usd: float = attrs.field(default=0.0, validator=at_least(0))
+    hour_usd: float = attrs.field(default=0.0, validator=at_least(0))
+    weights: Mapping[str, float] = attrs.field(factory=dict, validator=finite)
+    on_unavailable: str = attrs.field(default="wait", validator=one_of("wait", "fail", "fallback"))
+    order: tuple[str, ...] = attrs.field(default=(), validator=executor_names)
 
 
 @attrs.frozen(kw_only=True)
 class EventSettings:
-    """``events:`` the log. ``retention_days`` 0 keeps every segment."""
+    """``events:`` the log.
 
-    segment_mib: float = 64.0
-    retention_days: float = 0.0
+    Attributes:
+        segment_mib: size at which a new segment of the log begins.
+        retention_days: how long whole segments are kept; 0 keeps every segment.
+    """
+
+    segment_mib: float = attrs.field(default=64.0, validator=above(0))
+    retention_days: float = attrs.field(default=0.0, validator=at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -85,20 +120,27 @@ class PluginSettings:
     """``plugins:`` which plugins may load; names of entry points, blocked before they are imported.
 
     Attributes:
-        only: when not empty, nothing else loads.
+        disabled: these never load.
+        only: when not empty, nothing else loads (the core's own plugins do).
         options: plugin name -> its own section, handed to it as it is.
     """
 
     disabled: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    options: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = _rest()
 
 
 @attrs.frozen(kw_only=True)
 class TaskSettings:
-    """``tasks:`` defaults for task files and what they may touch."""
+    """``tasks:`` defaults for task files and what they may touch.
 
-    max_attempts: int = 3
+    Attributes:
+        max_attempts: how many attempts a task may use up that does not say so itself.
+        protected: globs of paths that no attempt may change.
+        allow_protected_touches: a task may change a protected path that it declares in ``touches:``.
+    """
+
+    max_attempts: int = attrs.field(default=3, validator=at_least(1))
     protected: tuple[str, ...] = (
         ".git/config",
         ".git/hooks/**",
@@ -130,15 +172,15 @@ class ExecutorSettings:
     """
 
     enabled: bool = True
-    slots: int | None = None
+    slots: int | None = attrs.field(default=None, validator=at_least(1))
     quota_pool: str | None = None
-    tier: str | None = None
+    tier: str | None = attrs.field(default=None, validator=one_of("high", "volume", ""))
     strong: tuple[str, ...] | None = None
     weak: tuple[str, ...] | None = None
-    cost_usd: float | None = None
-    env: tuple[str, ...] = ()
-    set_env: Mapping[str, str] = attrs.field(factory=dict)
-    options: Mapping[str, Any] = attrs.field(factory=dict)
+    cost_usd: float | None = attrs.field(default=None, validator=at_least(0))
+    env: tuple[str, ...] = attrs.field(default=(), validator=variable_names)
+    set_env: Mapping[str, str] = attrs.field(factory=dict, validator=variable_names)
+    options: Mapping[str, Any] = _rest()
 
 
 @attrs.frozen(kw_only=True)
@@ -150,7 +192,7 @@ class Settings:
         store: the URL of the store.
     """
 
-    durability: str = "full"
+    durability: str = attrs.field(default="full", validator=one_of("full", "process"))
     store: str = "file:"
     dispatcher: DispatcherSettings = attrs.field(factory=DispatcherSettings)
     limits: LimitSettings = attrs.field(factory=LimitSettings)
@@ -158,4 +200,4 @@ class Settings:
     events: EventSettings = attrs.field(factory=EventSettings)
     plugins: PluginSettings = attrs.field(factory=PluginSettings)
     tasks: TaskSettings = attrs.field(factory=TaskSettings)
-    executors: Mapping[str, ExecutorSettings] = attrs.field(factory=dict)
+    executors: Mapping[str, ExecutorSettings] = attrs.field(factory=dict, validator=executor_names)
