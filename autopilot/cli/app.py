@@ -54,8 +54,14 @@ class App:
         """
         control = self.control
         if control.ensure_root():
-            self.note(f"made the root {control.root.path}")
+            self.note(f"made the root {control.root.folder}")
         return control
+
+    @property
+    def person(self) -> str:
+        """Who asks, for the events: ``user`` and the login name where there is one."""
+        name = self.environ.get("USER") or self.environ.get("LOGNAME")
+        return f"user:{name}" if name else "user"
 
     def note(self, text: str) -> None:
         """Say something to the person: on stderr, made harmless for terminals."""

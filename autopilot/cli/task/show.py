@@ -79,7 +79,7 @@ def status(app: App, task_id: str | None) -> None:
         row = task_row(find_task(app, task_id), store)
         print_record(app.format, row, _lines(row))
         return
-    counts = Counter(task_row(task, store)["status"] for task in store.tasks())
+    counts = Counter(str(getattr(task, "status", "invalid")) for task in store.tasks())
     rows = [{"status": name, "count": number} for name, number in sorted(counts.items())]
     if not rows and app.format == "table":
         app.note("no tasks yet")

@@ -1,0 +1,75 @@
+"""Checks of what Autopilot knows: config, tasks, plugins, executors, a pause that somebody forgot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autopilot.cli.app import App
+from autopilot.cli.doctor.finding import Finding
+from autopilot.cli.executors import NONE_INSTALLED
+
+__all__ = ["check_config", "check_executors", "check_hold", "check_plugins", "check_tasks"]
+
+_SOUND = ("active", "loaded", "ok", "builtin", "available")
+
+
+def check_config(app: App) -> Iterator[Finding]:
+    """The settings can be read."""
+    import os
+
+    path = app.control.root.config_path
+    assert app.control.settings is not None
+    yield Finding("config", "ok", path if os.path.exists(path) else "no file; every setting has its default")
+
+
+def check_tasks(app: App) -> Iterator[Finding]:
+    """Every file in the queue can be read as a task."""
+    from autopilot.cli.taskview import invalid_row
+    from autopilot.models import InvalidTask
+
+    number = 0
+    for task in app.control.store.tasks():
+        number += 1
+        if isinstance(task, InvalidTask):
+            reason = invalid_row(task)["reason"]
+            yield Finding("tasks", "fail", f"{task.path or task.id}: {reason['message']}", reason["hint"])
+    yield Finding("tasks", "ok", f"{number} files read")
+
+
+def check_plugins(app: App) -> Iterator[Finding]:
+    """Every plugin loads, or is switched off on purpose."""
+    reports = app.control.plugins.reports()
+    for report in reports:
+        status = str(report.status)
+        if report.reason:
+            grade = "warn" if status in (*_SOUND, "disabled") else "fail"
+            detail = f"{report.name} ({report.distribution or 'built in'}) is {status}: {report.reason}"
+            yield Finding("plugins", grade, detail, "" if grade == "warn" else _plugin_hint(report.name))
+    yield Finding("plugins", "ok", ", ".join(report.name for report in reports) or "none")
+
+
+def _plugin_hint(name: str) -> str:
+    return f"upgrade or uninstall its package, or put {name} into plugins.disabled of the config"
+
+
+def check_executors(app: App) -> Iterator[Finding]:
+    """At least one executor can be used; the others say how to mend them."""
+    names = sorted(app.control.executors)
+    found = {name: app.control.health(name, fresh=True) for name in names}
+    usable = any(health.ok for health in found.values())
+    if not names:
+        yield Finding("executors", "fail", "none is installed, so nothing can run", NONE_INSTALLED)
+    for name, health in found.items():
+        status = "ok" if health.ok else "warn" if usable else "fail"
+        yield Finding("executors", status, f"{name}: {health.reason}", health.hint)
+        if health.warning:
+            yield Finding("executors", "warn", f"{name}: {health.warning}")
+
+
+def check_hold(app: App) -> Iterator[Finding]:
+    """Nobody paused dispatching, or it is said who did."""
+    hold = app.control.hold()
+    if hold is None:
+        yield Finding("dispatching", "ok", "neither paused nor draining")
+        return
+    yield Finding("dispatching", "warn", f"{hold.mode} by {hold.by} since {hold.at}", "autopilotctl dispatch resume")

@@ -1,0 +1,109 @@
+"""Checks of the machine: interpreter, installation, disk, the root's folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+
+from autopilot._version import __version__
+from autopilot.cli.app import App
+from autopilot.cli.doctor.finding import Finding
+
+__all__ = ["check_disk", "check_git", "check_install", "check_python", "check_root", "file_system_of"]
+
+MIB = 1024 * 1024
+FULL_MIB, TIGHT_MIB = 64, 1024
+NETWORK = ("nfs", "nfs4", "cifs", "smb", "smbfs", "smb3", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs")
+
+
+def check_python(app: App) -> Iterator[Finding]:
+    """The interpreter."""
+    version = ".".join(str(number) for number in sys.version_info[:3])
+    if sys.version_info >= (3, 11):
+        yield Finding("python", "ok", f"{version} at {sys.executable}")
+    else:
+        yield Finding("python", "fail", f"{version} is too old", "use Python 3.11 or newer")
+
+
+def check_install(app: App) -> Iterator[Finding]:
+    """Whether a stranger's package of the same import name is installed over ours."""
+    from importlib import metadata
+
+    try:
+        stranger = metadata.distribution("autopilot")
+    except metadata.PackageNotFoundError:
+        yield Finding("install", "ok", f"autopilot-core {__version__}")
+        return
+    yield Finding(
+        "install",
+        "fail",
+        f"the distribution `autopilot` {stranger.version} is installed too: another project with the same import "
+        "name, whose files lie among ours",
+        "pip uninstall -y autopilot autopilot-core && pip install autopilot-core",
+    )
+
+
+def check_git(app: App) -> Iterator[Finding]:
+    """Whether git is there."""
+    found = shutil.which("git", path=app.environ.get("PATH"))
+    if found:
+        yield Finding("git", "ok", found)
+    else:
+        yield Finding("git", "warn", "git is not on PATH: tasks on repositories need it", "install git")
+
+
+def check_root(app: App) -> Iterator[Finding]:
+    """The root's folder: there, private, writable, on a disk whose locks hold."""
+    root = app.control.root
+    if not root.exists:
+        yield Finding("root", "ok", f"none yet; the first write makes {root.folder}")
+        return
+    yield Finding("root", "ok", root.folder)
+    mode = stat.S_IMODE(os.stat(root.folder).st_mode)
+    if mode & 0o077:
+        detail = f"other users may enter it (mode {mode:04o})"
+        yield Finding("root", "warn", detail, f"chmod 700 {root.folder}")
+    if not os.access(root.folder, os.W_OK | os.X_OK):
+        yield Finding("root", "fail", f"{root.folder} cannot be written", "check its owner, mode and mount")
+    kind = file_system_of(root.folder)
+    if kind in NETWORK:
+        hint = "keep the root on a local disk; locks on network disks do not hold reliably"
+        yield Finding("root", "fail", f"it lies on a network file system ({kind})", hint)
+
+
+def check_disk(app: App) -> Iterator[Finding]:
+    """Space and inodes where the root is, or will be."""
+    folder = app.control.root.folder
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free // MIB
+    status = "fail" if free < FULL_MIB else "warn" if free < TIGHT_MIB else "ok"
+    hint = "" if status == "ok" else "free some space; `autopilotctl events gc` and old folders in runs/ help"
+    yield Finding("disk", status, f"{free} MiB free", hint)
+    facts = os.statvfs(folder)
+    if facts.f_files and facts.f_favail < 1000:
+        yield Finding("disk", "fail", f"only {facts.f_favail} inodes are left", "remove some files")
+
+
+def file_system_of(path: str, mounts: str = "/proc/self/mounts") -> str:
+    """The type of the file system that holds ``path``, empty where it cannot be known."""
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return ""
+    held = [(_unescaped(line[1]), line[2]) for line in lines if len(line) > 2]
+    inside = [(len(point), kind) for point, kind in held if _below(os.path.realpath(path), point)]
+    # Of two mounts on one point, the later one hides the earlier.
+    return max(reversed(inside), key=lambda pair: pair[0])[1] if inside else ""
+
+
+def _below(path: str, point: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")

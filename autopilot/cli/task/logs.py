@@ -1,0 +1,108 @@
+"""``task logs``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+from autopilot.cli.app import App, pass_app, root_option
+from autopilot.cli.attempts import attempt_numbers, last_attempt, run_folder
+from autopilot.cli.find import complete_ids, find_id
+from autopilot.errors import NotFoundError
+
+__all__ = ["logs"]
+
+_CHUNK = 64 * 1024
+_NAP_S = 0.1
+
+
+@click.command()
+@click.argument("task_id", metavar="ID", shell_complete=complete_ids)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
+@click.option("--attempt", type=click.IntRange(min=1), help="The attempt's number; the last one by default.")
+@click.option("--stderr", "errors", is_flag=True, help="What it wrote to stderr instead of stdout.")
+@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
+@root_option
+@pass_app
+def logs(app: App, task_id: str, follow: bool, attempt: int | None, errors: bool, raw: bool) -> None:
+    """Print what an attempt wrote.
+
+    Control characters are made visible, because what agents print is never trusted; --raw leaves them.
+    """
+    task_id = find_id(app, task_id)
+    number = _attempt(app, task_id, attempt, follow)
+    path = os.path.join(run_folder(app.control, task_id, number), "stderr.log" if errors else "stdout.log")
+    emit = _emit_raw if raw else _Emitter().emit
+    if follow:
+        _follow(path, emit, lambda: _runs(app, task_id, number))
+    elif os.path.exists(path):
+        _follow(path, emit, lambda: False)
+    else:
+        app.note(f"attempt {number} of {task_id} wrote nothing")
+
+
+def _attempt(app: App, task_id: str, wanted: int | None, follow: bool) -> int:
+    if follow and wanted is None:
+        lease = app.control.store.lease(task_id)
+        if lease is not None and lease.state != "ended":
+            return lease.token
+    newest = last_attempt(app.control, task_id)
+    if wanted is None or wanted in attempt_numbers(app.control, task_id):
+        return wanted or newest
+    raise NotFoundError(f"task {task_id} has no attempt {wanted}", hint=f"the last one is {newest}")
+
+
+def _runs(app: App, task_id: str, number: int) -> bool:
+    lease = app.control.store.lease(task_id)
+    if lease is None or lease.token != number or lease.state == "ended":
+        return False
+    return not os.path.exists(os.path.join(run_folder(app.control, task_id, number), "result.json"))
+
+
+def _follow(path: str, emit: Callable[[bytes], None], runs: Callable[[], bool]) -> None:
+    """Emit the file, and what is added to it for as long as ``runs`` says so."""
+    place = 0
+    while True:
+        going = runs()  # asked before reading, so that the last words are not missed
+        place = _drain(path, place, emit)
+        sys.stdout.flush()
+        if not going:
+            return
+        time.sleep(_NAP_S)
+
+
+def _drain(path: str, place: int, emit: Callable[[bytes], None]) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return place
+    with os.fdopen(fd, "rb") as file:
+        if file.seek(0, os.SEEK_END) < place:
+            place = 0
+        file.seek(place)
+        while data := file.read(_CHUNK):
+            emit(data)
+        return file.tell()
+
+
+def _emit_raw(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+
+
+class _Emitter:
+    """Writes bytes as harmless text; characters that are cut by a chunk's end wait for the next one."""
+
+    def __init__(self) -> None:
+        import codecs
+
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def emit(self, data: bytes) -> None:
+        from autopilot.system.sanitize import visible
+
+        text = self._decoder.decode(data)
+        sys.stdout.write("\n".join(visible(line.removesuffix("\r")) for line in text.split("\n")))

@@ -1,0 +1,90 @@
+"""Waiting for tasks to end, with a line that moves on a terminal and plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autopilot.cli.app import App
+from autopilot.errors import DeadlineError
+
+if TYPE_CHECKING:
+    from autopilot.store.contract import Store
+
+__all__ = ["Progress", "wait_for"]
+
+ENDED = frozenset({"done", "blocked", "cancelled", "invalid"})
+_NAP_S = 1.0
+
+
+class Progress:
+    """Says on stderr how far something is: one line in place on a terminal, else a line for each change."""
+
+    def __init__(self) -> None:
+        self._moving = sys.stderr.isatty()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Show ``text`` instead of the last one."""
+        from autopilot.system.sanitize import visible
+
+        text = visible(text)
+        if text == self._shown:
+            return
+        sys.stderr.write(f"\r\x1b[K{text}" if self._moving else f"{text}\n")
+        sys.stderr.flush()
+        self._shown = text
+
+    def clear(self) -> None:
+        """Take the moving line away."""
+        if self._moving and self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+        self._shown = ""
+
+
+def wait_for(app: App, ids: Sequence[str], *, timeout: float | None = None) -> dict[str, str]:
+    """Wait until every task is done, blocked, cancelled or invalid; the status of each.
+
+    Raises:
+        DeadlineError: ``timeout`` seconds have passed.
+        NotFoundError: a task's file is gone.
+    """
+    store = app.control.store
+    deadline = None if timeout is None else time.monotonic() + timeout
+    progress = Progress()
+    try:
+        while True:
+            statuses = {task_id: status_of(store, task_id) for task_id in ids}
+            open_ids = [task_id for task_id, status in statuses.items() if status not in ENDED]
+            if not open_ids:
+                return statuses
+            progress.show(_line(statuses))
+            left = _NAP_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise DeadlineError(
+                    f"{len(open_ids)} of {len(ids)} tasks had not ended after {timeout:g} s: {', '.join(open_ids[:8])}",
+                    hint=f"`autopilotctl why {open_ids[0]}` says what it waits for",
+                )
+            store.wait(min(left, _NAP_S))
+    finally:
+        progress.clear()
+
+
+def status_of(store: Store, task_id: str) -> str:
+    """The status, ``invalid`` for a file that cannot be read."""
+    from autopilot.models import InvalidTask
+
+    task = store.get(task_id)
+    return "invalid" if isinstance(task, InvalidTask) else str(task.status)
+
+
+def _line(statuses: dict[str, str]) -> str:
+    if len(statuses) == 1:
+        return "waiting for {}: {}".format(*next(iter(statuses.items())))
+    from collections import Counter
+
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(Counter(statuses.values()).items()))
+    return f"waiting for {len(statuses)} tasks: {counts}"
