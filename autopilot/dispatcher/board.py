@@ -12,6 +12,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from autopilot.models import InvalidTask, Priority, Status
 from autopilot.store.contract import Changes, TaskSummary
@@ -22,12 +23,19 @@ ENDED = "an attempt ended"
 """The key that tasks wait under for a slot or for a conflicting attempt's end."""
 
 _MAY_RUN = frozenset({Status.PENDING, Status.BLOCKED})
+_HELD = frozenset({Status.CLAIMED, Status.IN_PROGRESS})
 _LEVELS = len(Priority) - 1
 
 
 def order_key(summary: TaskSummary, aging_s: float) -> tuple[float, str]:
     """Smaller comes first. ``aging_s``: seconds of waiting that one priority level is worth."""
     return summary.created - (_LEVELS - summary.priority.rank) * aging_s, summary.id
+
+
+class _Own(NamedTuple):
+    """The key of a task's own alarm."""
+
+    task_id: str
 
 
 class Board:
@@ -46,8 +54,10 @@ class Board:
         self._queued: set[str] = set()
         self._waiting: dict[str, tuple[Hashable, ...]] = {}
         self._waiters: dict[Hashable, dict[str, None]] = defaultdict(dict)
-        self._alarms: list[tuple[float, str]] = []
-        self._alarm_of: dict[str, float] = {}
+        self._alarms: list[tuple[float, int, Hashable]] = []
+        self._alarm_of: dict[Hashable, float] = {}
+        self._alarm_count = 0
+        self.moving: set[str] = set()
 
     # ---------------------------------------------------------------- what changed
 
@@ -65,10 +75,12 @@ class Board:
             self.put(summary)
 
     def put(self, summary: TaskSummary) -> None:
-        """Take in one task's new summary."""
+        """Take in one task's new summary. ``moving`` has the ids whose status says that somebody holds them."""
         self.invalid.pop(summary.id, None)
         self.tasks[summary.id] = summary
         self._settle(summary.id)
+        if summary.status in _HELD:
+            self.moving.add(summary.id)
         if summary.status in _MAY_RUN:
             self.make_ready(summary.id)
 
@@ -76,6 +88,7 @@ class Board:
         self.version += 1
         self._forget(task_id)
         self._queued.discard(task_id)
+        self.moving.discard(task_id)
         self.wake(("task", task_id))
 
     def status(self, task_id: str) -> Status | None:
@@ -125,8 +138,13 @@ class Board:
         for key in self._waiting[task_id]:
             self._waiters[key][task_id] = None
         if until is not None:
-            self._alarm_of[task_id] = until
-            heapq.heappush(self._alarms, (until, task_id))
+            self.alarm(_Own(task_id), until)
+
+    def alarm(self, key: Hashable, until: float) -> None:
+        """At an instant (epoch seconds) judge again the first of those that wait for ``key``."""
+        self._alarm_of[key] = until
+        self._alarm_count += 1
+        heapq.heappush(self._alarms, (until, self._alarm_count, key))
 
     def wake(self, key: Hashable) -> None:
         """Make everything ready that waits for ``key``."""
@@ -147,18 +165,25 @@ class Board:
         """Make everything ready whose instant has come."""
         instant = now.timestamp()
         while self._alarms and self._alarms[0][0] <= instant:
-            at, task_id = heapq.heappop(self._alarms)
-            if self._alarm_of.get(task_id) == at:
-                self.make_ready(task_id)
+            at, _, key = heapq.heappop(self._alarms)
+            if self._alarm_of.get(key) == at:
+                del self._alarm_of[key]
+                self._go_off(key)
+
+    def _go_off(self, key: Hashable) -> None:
+        if isinstance(key, _Own):
+            self.make_ready(key.task_id)
+        else:
+            self.wake_one(key)
 
     def next_alarm(self) -> float | None:
         """The earliest instant (epoch seconds) that somebody waits for."""
-        while self._alarms and self._alarm_of.get(self._alarms[0][1]) != self._alarms[0][0]:
+        while self._alarms and self._alarm_of.get(self._alarms[0][2]) != self._alarms[0][0]:
             heapq.heappop(self._alarms)
         return self._alarms[0][0] if self._alarms else None
 
     def _forget(self, task_id: str) -> None:
-        self._alarm_of.pop(task_id, None)
+        self._alarm_of.pop(_Own(task_id), None)
         for key in self._waiting.pop(task_id, ()):
             waiters = self._waiters[key]
             waiters.pop(task_id, None)

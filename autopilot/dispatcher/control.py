@@ -1,0 +1,451 @@
+"""The control plane of one root: every part of it, made when it is first used.
+
+This is what the command line talks to; each command pays only for what it touches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autopilot.config.root import Root, make_root
+from autopilot.errors import NotFoundError, PluginError
+from autopilot.models import (
+    AttemptResult,
+    Decision,
+    Event,
+    EventDraft,
+    Health,
+    InvalidTask,
+    Lease,
+    LeaseState,
+    Task,
+    TaskDraft,
+    TaskRecord,
+)
+from autopilot.system.clock import Clock, SystemClock, format_instant
+
+if TYPE_CHECKING:
+    from autopilot.config.settings import Settings
+    from autopilot.dispatcher.gates import Running
+    from autopilot.dispatcher.hold import Hold
+    from autopilot.dispatcher.memory import Memory
+    from autopilot.dispatcher.routes import Routes
+    from autopilot.events.log import EventLog
+    from autopilot.plugins.manager import LoadedExecutor, PluginManager
+    from autopilot.runner.launcher import Launcher
+    from autopilot.store.contract import Store
+
+__all__ = ["Control"]
+
+
+class Control:
+    """One root and all of its parts.
+
+    Args:
+        root: where everything lies; it need not exist for reading.
+        environ: what executors' programs are looked up in and get their variables from.
+    """
+
+    def __init__(self, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.clock: Clock = clock or SystemClock()
+        self.environ = os.environ if environ is None else environ
+        self._executor_marks: tuple[Any, ...] = ()
+        self._liveness: Any = None
+
+    @classmethod
+    def open(cls, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> Control:
+        """The control plane of ``root``; nothing is read or made yet."""
+        return cls(root, clock=clock, environ=environ)
+
+    # ---------------------------------------------------------------- parts
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The config.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
+        from autopilot.config.load import load_settings
+
+        return load_settings(self.root.config_path, environ=self.environ)
+
+    @cached_property
+    def log(self) -> EventLog:
+        """The event log."""
+        from autopilot.events.log import EventLog
+
+        return EventLog(
+            self.root.events,
+            durability=self.settings.durability,
+            clock=self.clock,
+            segment_bytes=int(self.settings.events.segment_mib * 1024 * 1024),
+            redact=self._redact,
+        )
+
+    @cached_property
+    def _redact(self) -> Any:
+        from autopilot.system.environment import secrets_in
+        from autopilot.system.redact import Redactor
+
+        return Redactor(secrets_in(self.environ)).text
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of the config's URL.
+
+        Raises:
+            PluginError: nobody knows the URL's scheme.
+        """
+        url = self.settings.store
+        if url.startswith("file:"):
+            from autopilot.store.files import FileStore
+
+            return FileStore(
+                self.root.folder, publish=self._publish, clock=self.clock, durability=self.settings.durability
+            )
+        config = {"root": self.root.folder, "durability": self.settings.durability, "publish": self._publish}
+        answer = self.plugins.first("autopilot_store", url=url, config=config)
+        if answer is None:
+            raise PluginError(
+                f"no plugin knows the store {url}",
+                hint="install the package for it, or set `store: file:` in the config",
+            )
+        store: Store = answer.value
+        return store
+
+    @cached_property
+    def plugins(self) -> PluginManager:
+        """The plugins; their faults become events."""
+        from autopilot.plugins.manager import PluginManager
+
+        return PluginManager(
+            self.settings.plugins,
+            on_fault=self._plugin_fault,
+            call_deadline_s=self.settings.dispatcher.gate_deadline_s,
+        )
+
+    @cached_property
+    def executors(self) -> Mapping[str, LoadedExecutor]:
+        """Every executor that could be loaded and is not switched off, by name."""
+        return self.plugins.executors(self.settings.executors)
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The router and all it asks."""
+        from autopilot.dispatcher.routes import Routes
+
+        return Routes(
+            self.settings.routing,
+            self.memory.history,
+            self.executors,
+            self.plugins,
+            self.health,
+            self.settings.dispatcher.gate_deadline_s,
+        )
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What routing has learnt, folded from the event log, and the sinks behind the log."""
+        from autopilot.dispatcher.memory import Memory
+
+        return Memory(self.log, self.root.state, self.settings.routing)
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        """The warm process that forks runners; started on the first attempt."""
+        from autopilot.runner.launcher import Launcher
+
+        return Launcher(self.root.folder, environ=self.environ)
+
+    # ---------------------------------------------------------------- events
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        self.log.append(events)
+
+    def append(self, drafts: Sequence[EventDraft], *, trace_id: str | None = None) -> None:
+        """Log facts that belong to no commit.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        self.log.append(drafts, trace_id=trace_id)
+
+    def _plugin_fault(self, name: str, hook: str, reason: str) -> None:
+        draft = EventDraft(event_type="plugin.quarantined", payload={"plugin": name, "hook": hook, "reason": reason})
+        with contextlib.suppress(Exception):
+            self.append([draft])
+
+    # ---------------------------------------------------------------- roots and holds
+
+    def ensure_root(self) -> bool:
+        """Make the root's folders where they are missing; whether the root is new.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        return make_root(self.root)
+
+    def hold(self) -> Hold | None:
+        """The pause or drain in force, if any."""
+        from autopilot.dispatcher.hold import read_hold
+
+        return read_hold(self.root.state)
+
+    def pause(self, by: str = "") -> None:
+        """Start nothing new until ``resume``; what runs goes on."""
+        self._hold("paused", by, "dispatcher.paused")
+
+    def drain(self, by: str = "") -> None:
+        """Start nothing new, and have every ``dispatch run`` end when nothing runs any more."""
+        self._hold("draining", by, "dispatcher.drained")
+
+    def resume(self, by: str = "") -> bool:
+        """Lift a pause or drain; whether there was one."""
+        from autopilot.dispatcher.hold import clear_hold
+
+        if not clear_hold(self.root.state):
+            return False
+        self.append([EventDraft(event_type="dispatcher.resumed", payload={"by": by or _user()})])
+        self.store.notify()
+        return True
+
+    def _hold(self, mode: str, by: str, event_type: str) -> None:
+        from autopilot.dispatcher.hold import Hold, HoldMode, write_hold
+
+        self.ensure_root()
+        who = by or _user()
+        write_hold(self.root.state, Hold(mode=HoldMode(mode), by=who, at=format_instant(self.clock.now())))
+        self.append([EventDraft(event_type=event_type, payload={"by": who})])
+        self.store.notify()
+
+    # ---------------------------------------------------------------- tasks
+
+    def create_task(self, draft: TaskDraft) -> Task:
+        """Store a new task and log ``task.created``.
+
+        Raises:
+            AlreadyExistsError, TaskFormatError, StorageError.
+        """
+        self.ensure_root()
+        event = EventDraft(event_type="task.created", payload={"by": _user()})
+        task = self.store.create(draft, events=(event,))
+        self.store.notify()
+        return task
+
+    def read_task(self, task_id: str) -> Task:
+        """A task that can be read.
+
+        Raises:
+            NotFoundError, TaskFormatError.
+        """
+        from autopilot.errors import TaskFormatError
+
+        task = self.store.get(task_id)
+        if isinstance(task, InvalidTask):
+            raise TaskFormatError(
+                task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
+            )
+        return task
+
+    def cancel(self, task_id: str, by: str = "") -> str:
+        """Cancel a task: at once when nobody holds it, else by asking its runner.
+
+        Returns:
+            ``cancelled`` or ``requested``.
+
+        Raises:
+            NotFoundError, TaskFormatError, TransitionError (it is done or cancelled already), BusyError.
+        """
+        from autopilot.dispatcher.changes import cancel
+
+        return cancel(self, self.read_task(task_id), by or _user())
+
+    def retry(self, task_id: str, force: bool = False, by: str = "") -> Task:
+        """Set a blocked task back to pending with fresh counters; done and cancelled ones with ``force``.
+
+        Raises:
+            NotFoundError, TaskFormatError, TransitionError, BusyError.
+        """
+        from autopilot.dispatcher.changes import retry
+
+        return retry(self, self.read_task(task_id), force, by or _user())
+
+    def text_of(self, task: Task) -> str:
+        """The file's text, as it is now; the body where there is no file."""
+        from autopilot.system.durable import read_file
+
+        if not task.path:
+            return task.body
+        try:
+            return read_file(task.path).decode("utf-8", "replace")
+        except OSError:
+            return task.body
+
+    # ---------------------------------------------------------------- executors and routing
+
+    def health(self, name: str, *, fresh: bool = False) -> Health:
+        """Whether an executor can be tried, by its probe; cached on disk unless ``fresh``.
+
+        Raises:
+            NotFoundError: there is no such executor.
+        """
+        from autopilot.executors.probes import ProbeCache
+
+        cache = ProbeCache(os.path.join(self.root.state, "cache", "probes.json"), clock=self.clock)
+        return cache.get(self.executor(name).executor, fresh=fresh)
+
+    def executor(self, name: str) -> LoadedExecutor:
+        """One executor by name.
+
+        Raises:
+            NotFoundError: there is none; the hint names close ones.
+        """
+        import difflib
+
+        if name in self.executors:
+            return self.executors[name]
+        close = difflib.get_close_matches(name, self.executors, n=1)
+        known = ", ".join(sorted(self.executors)) or "none is installed"
+        hint = f"did you mean {close[0]}?" if close else f"executors here: {known}"
+        raise NotFoundError(f"there is no executor {name}", hint=hint)
+
+    def pool_of(self, name: str) -> str:
+        """The quota pool of an executor; its name where it is not installed any more."""
+        return self.executors[name].info.pool if name in self.executors else name
+
+    def running(self) -> list[Running]:
+        """The attempts that are held now."""
+        from autopilot.dispatcher.gates import Running
+        from autopilot.dispatcher.spec import workdir_of
+
+        found = []
+        for lease in self.store.leases():
+            if lease.state is LeaseState.ENDED:
+                continue
+            with contextlib.suppress(NotFoundError):
+                task = self.store.get(lease.task_id)
+                if isinstance(task, Task):
+                    found.append(
+                        Running(
+                            task_id=task.id,
+                            executor=lease.executor,
+                            task_type=task.task_type,
+                            workdir=workdir_of(self.root, task),
+                            touches=task.touches,
+                        )
+                    )
+        return found
+
+    def decide(self, task: Task) -> Decision:
+        """The router's answer for a task at this moment, without side effects."""
+        self.refresh_history()
+        return self.decide_with(task, self.store.record(task.id), self.running())
+
+    def decide_with(self, task: Task, record: TaskRecord, running: Sequence[Running]) -> Decision:
+        """The router's answer in given circumstances."""
+        return self.routes.decide(task, record, running, self.clock.now())
+
+    def decide_onward(
+        self, task: Task, lease: Lease, result: AttemptResult, running: Sequence[Running]
+    ) -> Decision | None:
+        """The router's answer for the attempt after ``result``, with that result counted."""
+        from autopilot.dispatcher.endings import judge, spent_by
+
+        judged = judge(result)
+        record = spent_by(lease.record, result, judged)
+        others = [attempt for attempt in running if attempt.task_id != task.id]
+        return self.routes.decide_after(task, record, others, self.clock.now(), lease.executor, judged)
+
+    def refresh_history(self) -> None:
+        """Take in what the log has that this object has not seen; deliver it to the sinks."""
+        self.memory.refresh()
+
+    def executors_changed(self) -> bool:
+        """Whether a probe's answer changed since the last call (a program was installed, a login done)."""
+        marks = tuple((name, self.health(name).ok) for name in self.executors)
+        changed = bool(self._executor_marks) and marks != self._executor_marks
+        self._executor_marks = marks
+        return changed
+
+    def reset_executor(self, name: str) -> None:
+        """Forget an executor's rest: its breaker closes, its pool's cooldown ends.
+
+        Raises:
+            NotFoundError: there is no such executor.
+        """
+        loaded = self.executor(name)
+        self.health(name, fresh=True)
+        self.ensure_root()
+        self.append(
+            [EventDraft(event_type="executor.reset", payload={"executor": name, "pool": loaded.info.pool, "by": _user()})]
+        )
+        self.store.notify()
+
+    # ---------------------------------------------------------------- leases
+
+    def lease_verdict(self, lease: Lease) -> str:
+        """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
+        from autopilot.store.liveness import Liveness
+
+        if self._liveness is None:
+            self._liveness = Liveness(self.clock)
+        return str(self._liveness.verdict(lease))
+
+    def clear(self, lease: Lease) -> str | None:
+        """End what is left of an attempt; None when nothing is alive, else why not yet."""
+        from autopilot.dispatcher.spec import run_folder
+        from autopilot.runner.reclaim import Deferred, clear
+
+        answer = clear(lease, run_folder(self.root, lease.task_id, lease.token), clock=self.clock)
+        return answer.reason if isinstance(answer, Deferred) else None
+
+    def report_invalid(self, invalid: Iterable[InvalidTask]) -> None:
+        """Log ``task.invalid`` once for each content of a file that cannot be read."""
+        from autopilot.dispatcher.changes import report_invalid
+
+        report_invalid(self, invalid)
+
+    # ---------------------------------------------------------------- answers
+
+    def why(self, task_id: str) -> dict[str, Any]:
+        """Why a task is where it is: the JSON of ``task why``.
+
+        Raises:
+            NotFoundError: there is no such task.
+        """
+        from autopilot.dispatcher.why import explain
+
+        return explain(self, task_id)
+
+    def executor_rows(self, fresh: bool = False) -> list[dict[str, Any]]:
+        """The JSON of ``executors list``."""
+        from autopilot.dispatcher.why import executor_rows
+
+        return executor_rows(self, fresh)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts by status, and what routing has learnt of each executor."""
+        from autopilot.dispatcher.why import stats
+
+        return stats(self)
+
+    def close(self) -> None:
+        """Give back what was opened; runners go on."""
+        for name in ("store", "launcher"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+
+def _user() -> str:
+    try:
+        return f"user:{getpass.getuser()}"
+    except (KeyError, OSError, ImportError):
+        return f"user:{os.getuid()}"
+

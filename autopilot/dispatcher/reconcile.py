@@ -1,0 +1,226 @@
+"""The first part of a tick: bring every held task up to what has really happened.
+
+Results are adopted, lost attempts taken back once nothing of them is alive, cancel requests and people's edits
+honoured, half-written projections finished. All of it can be repeated by anybody at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from autopilot.dispatcher.endings import Backoff, conclude
+from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TransitionError
+from autopilot.models import (
+    AttemptResult,
+    Decision,
+    Ending,
+    EventDraft,
+    InvalidTask,
+    Lease,
+    LeaseState,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Status,
+    Task,
+)
+from autopilot.store.contract import Store
+from autopilot.system.clock import Clock
+from autopilot.system.processes import ProcessIdentity
+
+__all__ = ["Adopted", "Means", "Reconciler"]
+
+
+@attrs.frozen(kw_only=True)
+class Adopted:
+    """One attempt that ended, as committed by this tick."""
+
+    task_id: str
+    token: int
+    executor: str
+    status: Status
+    outcome: str
+    reason: Reason | None
+
+
+@attrs.frozen(kw_only=True)
+class Means:
+    """What reconciling needs from outside, as functions, so that each can be replaced in a test.
+
+    Attributes:
+        verdict: ``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner.
+        clear: end what is left of an attempt; None when nothing is alive, else the sentence why not yet.
+        onward: the router's answer for the next attempt, with this result already counted.
+        pool: the quota pool of an executor.
+        log: append events that belong to no commit.
+    """
+
+    verdict: Callable[[Lease], str]
+    clear: Callable[[Lease], str | None]
+    onward: Callable[[Task, Lease, AttemptResult], Decision | None]
+    pool: Callable[[str], str]
+    log: Callable[[list[EventDraft], str], None]
+
+
+class Reconciler:
+    """Brings held tasks forward. ``me``: this dispatcher, whose own fresh claims are left alone."""
+
+    def __init__(self, store: Store, clock: Clock, backoff: Backoff, means: Means, me: ProcessIdentity) -> None:
+        self._store = store
+        self._clock = clock
+        self._backoff = backoff
+        self._means = means
+        self._me = me
+        self._told: dict[tuple[str, int], str] = {}
+
+    def sweep(self) -> list[Adopted]:
+        """Reconcile every lease once; what ended by it."""
+        self._store.project()
+        adopted: list[Adopted] = []
+        for lease in self._store.leases():
+            if lease.state is LeaseState.ENDED:
+                continue
+            ended = self.settle(lease)
+            if ended is not None:
+                adopted.append(ended)
+        return adopted
+
+    def settle(self, lease: Lease) -> Adopted | None:
+        """Bring one held task forward, if there is something to bring."""
+        result = self._store.result(lease)
+        if result is not None:
+            return self._adopt(lease, result)
+        verdict = self._means.verdict(lease)
+        if verdict in ("alive", "unknown"):
+            return None
+        return self._take_back(lease, verdict)
+
+    def _adopt(self, lease: Lease, result: AttemptResult) -> Adopted | None:
+        task = self._task_of(lease)
+        onward = self._means.onward(task, lease, result)
+        ending = conclude(
+            task,
+            lease.record,
+            result,
+            now=self._clock.now(),
+            backoff=self._backoff,
+            onward=onward,
+            pool=self._means.pool(result.executor),
+        )
+        return self._finish(lease, ending, str(ending.result["outcome"]) if ending.result else "")
+
+    def _finish(self, lease: Lease, ending: Ending, outcome: str) -> Adopted | None:
+        try:
+            self._store.finish(lease, ending)
+        except LeaseLostError:
+            # Another dispatcher was quicker; its word counts, and it is the same word.
+            return None
+        except TransitionError:
+            return self._as_never_started(lease)
+        self._told.pop((lease.task_id, lease.token), None)
+        return Adopted(
+            task_id=lease.task_id,
+            token=lease.token,
+            executor=lease.executor,
+            status=ending.status,
+            outcome=outcome,
+            reason=ending.record.reason,
+        )
+
+    def _as_never_started(self, lease: Lease) -> Adopted | None:
+        fresh = self._store.lease(lease.task_id)
+        if fresh is None or fresh.token != lease.token:
+            return None
+        return self._release(fresh, "its attempt ended before it started")
+
+    def _take_back(self, lease: Lease, verdict: str) -> Adopted | None:
+        if lease.state is LeaseState.CLAIMED and lease.owner == self._me:
+            return None
+        why_not = self._means.clear(lease)
+        if why_not is not None:
+            self._tell_deferred(lease, why_not)
+            return None
+        result = self._store.result(lease)
+        if result is not None:
+            return self._adopt(lease, result)
+        fresh = self._store.lease(lease.task_id)
+        if fresh is None or fresh.token != lease.token or fresh.owner != lease.owner:
+            return None
+        if lease.cancel is not None:
+            return self._cancelled(lease)
+        if lease.state is LeaseState.CLAIMED:
+            return self._release(lease, "its dispatcher died before the attempt started")
+        return self._lost(lease, verdict)
+
+    def _cancelled(self, lease: Lease) -> Adopted | None:
+        return self._conclude_without_runner(
+            lease, OutcomeKind.CANCELLED, f"cancelled by {lease.cancel}; its runner was gone already"
+        )
+
+    def _lost(self, lease: Lease, verdict: str) -> Adopted | None:
+        how = "its runner died" if verdict == "dead" else "its runner gave no sign of life and was ended"
+        return self._conclude_without_runner(lease, OutcomeKind.LOST, how)
+
+    def _conclude_without_runner(self, lease: Lease, kind: OutcomeKind, message: str) -> Adopted | None:
+        now = self._clock.now()
+        result = AttemptResult(
+            task_id=lease.task_id,
+            token=lease.token,
+            executor=lease.executor,
+            outcome=Outcome(kind=kind, message=message),
+            started_at=lease.claimed_at,
+            ended_at=now,
+            duration_s=max(0.0, (now - lease.claimed_at).total_seconds()),
+        )
+        task = self._task_of(lease)
+        ending = conclude(task, lease.record, result, now=now, backoff=self._backoff, pool=self._means.pool(lease.executor))
+        if kind is OutcomeKind.LOST:
+            ending = attrs.evolve(ending, events=(_reclaimed(lease, message), *ending.events))
+        if lease.state is LeaseState.CLAIMED and ending.status is not Status.CANCELLED:
+            return self._release(lease, message)
+        return self._finish(lease, ending, str(kind))
+
+    def _release(self, lease: Lease, why: str) -> Adopted | None:
+        ending = Ending(status=Status.PENDING, record=lease.record, events=(_reclaimed(lease, why),))
+        return self._finish(lease, ending, "released")
+
+    def _tell_deferred(self, lease: Lease, why: str) -> None:
+        if self._told.get((lease.task_id, lease.token)) == why:
+            return
+        self._told[lease.task_id, lease.token] = why
+        draft = EventDraft(event_type="reclaim.deferred", payload={"attempt": lease.token, "why": why})
+        self._means.log([draft], lease.task_id)
+
+    def _task_of(self, lease: Lease) -> Task:
+        try:
+            task = self._store.get(lease.task_id)
+        except NotFoundError:
+            task = None
+        if task is None or isinstance(task, InvalidTask):
+            # The file is gone or half saved: what is needed to end the attempt does not depend on it.
+            return Task(id=lease.task_id, title=lease.task_id, status=Status.IN_PROGRESS)
+        return task
+
+    def honour_edit(self, lease: Lease, written: Status | None) -> None:
+        """A person who writes ``cancelled`` into the file of a running task asks for a cancel."""
+        if lease.cancel is None and written is Status.CANCELLED:
+            self._store.request_cancel(lease.task_id, by="the task's file")
+
+    def repair(self, task_id: str, status: Status) -> bool:
+        """Set a task back to pending whose file says that it runs, when nobody holds it; whether it was done."""
+        record = self._store.record(task_id)
+        reason = EventDraft(event_type="task.repaired", payload={"was": str(status), "why": "nobody holds it"})
+        try:
+            self._store.move(task_id, Ending(status=Status.PENDING, record=record, events=(reason,)), expected=status)
+        except (BusyError, NotFoundError):
+            return False
+        return True
+
+
+def _reclaimed(lease: Lease, why: str) -> EventDraft:
+    return EventDraft(
+        event_type="task.reclaimed",
+        payload={"attempt": lease.token, "executor": lease.executor, "state": str(lease.state), "why": why},
+    )

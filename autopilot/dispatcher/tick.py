@@ -1,0 +1,489 @@
+"""The tick: reconcile, scan, order, gate, route, claim, start."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from autopilot.dispatcher.board import ENDED, Board
+from autopilot.dispatcher.endings import Backoff
+from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
+from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
+from autopilot.dispatcher.routes import route_class
+from autopilot.dispatcher.spec import build_spec, protected_touch, workdir_of
+from autopilot.errors import AutopilotError, BusyError, LeaseLostError, NotFoundError, SetupError, StorageError
+from autopilot.models import (
+    AttemptResult,
+    Candidate,
+    Decision,
+    Ending,
+    EventDraft,
+    InvalidTask,
+    Lease,
+    LeaseState,
+    Reason,
+    Status,
+    Task,
+    TaskRecord,
+)
+from autopilot.store.contract import SlotLimits, TaskSummary
+from autopilot.system.processes import identify
+
+if TYPE_CHECKING:
+    from autopilot.dispatcher.control import Control
+
+__all__ = ["Dispatcher", "Started", "TickReport"]
+
+_ROUTES_AGAIN_S = 30.0
+_GATE_AGAIN_S = 5.0
+_PATIENCE_S = 0.25
+"""How long one tick of ``run`` may judge tasks before it looks after the running ones again."""
+
+
+@attrs.frozen(kw_only=True)
+class Started:
+    """One attempt that this dispatcher started, or would start in a dry run."""
+
+    task_id: str
+    executor: str
+    attempt: int
+    confidence: float | None
+    reason: str
+
+    def row(self, outcome: str | None = None) -> dict[str, Any]:
+        """As ``dispatch tick -o json`` shows it."""
+        return {**attrs.asdict(self), "outcome": outcome}
+
+
+@attrs.frozen(kw_only=True)
+class TickReport:
+    """What a tick did.
+
+    Attributes:
+        started: attempts that were started.
+        adopted: attempts that had ended and were committed.
+        notes: sentences for the operator, such as why nothing was started.
+    """
+
+    started: tuple[Started, ...] = ()
+    adopted: tuple[Adopted, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Dispatcher:
+    """Ticks over one root. Several of them, in several processes, are safe.
+
+    Args:
+        control: the parts of this root.
+        max_active: attempts at once over all dispatchers; None takes the config's.
+        name: shown in events.
+    """
+
+    def __init__(self, control: Control, *, max_active: int | None = None, name: str = "") -> None:
+        self._control = control
+        self._settings = control.settings
+        self._store = control.store
+        self._clock = control.clock
+        self._name = name
+        self._max_active = max_active if max_active is not None else self._settings.dispatcher.max_active
+        self._me = identify()
+        self._board = Board(aging_s=self._settings.dispatcher.aging_hours * 3600)
+        self._dependencies = Dependencies(self._board)
+        self._running: dict[tuple[str, int], Running] = {}
+        self._mine: dict[tuple[str, int], Started] = {}
+        self._outcomes: dict[tuple[str, int], str] = {}
+        self._storage_down = False
+        self._patience_s = float("inf")
+        self._reconciler = Reconciler(
+            self._store,
+            self._clock,
+            Backoff(
+                first_s=self._settings.dispatcher.backoff_s, most_s=self._settings.dispatcher.backoff_max_s
+            ),
+            Means(
+                verdict=control.lease_verdict,
+                clear=control.clear,
+                onward=self._onward,
+                pool=control.pool_of,
+                log=lambda drafts, trace: control.append(drafts, trace_id=trace),
+            ),
+            self._me,
+        )
+
+    # ---------------------------------------------------------------- the tick
+
+    def tick(self, *, dry_run: bool = False) -> TickReport:
+        """One tick.
+
+        Args:
+            dry_run: judge and route, but change nothing.
+
+        Raises:
+            StorageError: the disk refuses; nothing was claimed that could not be recorded.
+        """
+        self._control.refresh_history()
+        adopted = [] if dry_run else self._reconciler.sweep()
+        for ended in adopted:
+            self._outcomes[ended.task_id, ended.token] = ended.outcome
+        if adopted:
+            self._control.refresh_history()
+        self._scan(dry_run)
+        self._look_at_leases(bool(adopted), dry_run)
+        hold = self._control.hold()
+        if hold is not None:
+            note = f"{hold.mode} by {hold.by} since {hold.at}: nothing new is started (autopilotctl dispatch resume)"
+            return TickReport(adopted=tuple(adopted), notes=(note,))
+        started = list(self._fill(dry_run))
+        return TickReport(started=tuple(started), adopted=tuple(adopted))
+
+    def look(self) -> None:
+        """Know the tasks and what runs, without changing anything: for `why`."""
+        self._scan(True)
+        self._look_at_leases(False, True)
+
+    def _scan(self, dry_run: bool) -> None:
+        changes = self._store.changes()
+        if changes:
+            self._board.apply(changes)
+            if not dry_run:
+                self._control.report_invalid(changes.invalid)
+        self._board.ring(self._clock.now())
+        if self._control.executors_changed():
+            self._wake_routes()
+
+    def _look_at_leases(self, ended: bool, dry_run: bool) -> None:
+        """Know what runs, and wake what waited for an end. Few files, read on every tick."""
+        held = [lease for lease in self._store.leases() if lease.state is not LeaseState.ENDED]
+        keys = {(lease.task_id, lease.token) for lease in held}
+        gone = self._running.keys() - keys
+        for key in gone:
+            del self._running[key]
+        for lease in held:
+            if (lease.task_id, lease.token) not in self._running:
+                self._running[lease.task_id, lease.token] = self._seen(lease)
+        if not dry_run:
+            self._honour_files(held)
+        if gone or ended:
+            self._board.wake(ENDED)
+            self._wake_routes()
+
+    def _honour_files(self, held: list[Lease]) -> None:
+        """What people wrote into files: cancels of running tasks, and claims that nobody holds."""
+        for lease in held:
+            summary = self._board.tasks.get(lease.task_id)
+            self._reconciler.honour_edit(lease, summary.written if summary else None)
+        for task_id in self._board.moving - {lease.task_id for lease in held}:
+            task = self._read(task_id)
+            if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:
+                self._reconciler.repair(task_id, task.status)
+
+    def _seen(self, lease: Lease) -> Running:
+        task = self._read(lease.task_id)
+        return Running(
+            task_id=lease.task_id,
+            executor=lease.executor,
+            task_type=task.task_type if task else "general",
+            workdir=workdir_of(self._control.root, task) if task else "",
+            touches=task.touches if task else (),
+        )
+
+    def _wake_routes(self) -> None:
+        # One of each class is judged again; when it can go, its class follows (see `_route`).
+        for key in self._board.keys(lambda key: isinstance(key, tuple) and key[0] == "route"):
+            self._board.wake_one(key)
+
+    # ---------------------------------------------------------------- starting
+
+    def _fill(self, dry_run: bool) -> Iterator[Started]:
+        planned: list[Running] = []
+        put_back: list[str] = []
+        enough = self._clock.monotonic() + self._patience_s
+        while len(self._running) + len(planned) < self._max_active and self._clock.monotonic() < enough:
+            summary = self._board.next()
+            if summary is None:
+                break
+            if dry_run:
+                put_back.append(summary.id)
+            started = self._try(summary, planned, dry_run)
+            if started is not None:
+                yield started
+        for task_id in put_back:
+            self._board.make_ready(task_id)
+
+    def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
+        task = self._read(summary.id)
+        if task is None or task.status not in (Status.PENDING, Status.BLOCKED):
+            return None
+        record = self._store.record(task.id)
+        if task.status is Status.BLOCKED and not _may_unblock(record):
+            return None
+        refusal = self.first_refusal(task, record, planned)
+        if refusal is not None:
+            self._refused(task, record, refusal, dry_run)
+            return None
+        decision = self._control.decide_with(task, record, [*self._running.values(), *planned])
+        if decision.executor is None:
+            self._not_routed(task, record, decision, dry_run)
+            return None
+        self._board.wake_one(route_class(task))
+        if task.status is Status.BLOCKED and not dry_run and not self._unblock(task, record):
+            return None
+        if dry_run:
+            planned.append(self._as_running(task, decision.executor))
+            return _started(decision, record.token + 1)
+        return self._claim_and_start(task, record, decision)
+
+    def _read(self, task_id: str) -> Task | None:
+        try:
+            task = self._store.get(task_id)
+        except NotFoundError:
+            return None
+        return None if isinstance(task, InvalidTask) else task
+
+    def first_refusal(self, task: Task, record: TaskRecord, planned: list[Running]) -> Refusal | None:
+        """The first gate that is closed for a task, None if all are open."""
+        return next((no for _, no in self.gates(task, record, planned) if no is not None), None)
+
+    def gates(
+        self, task: Task, record: TaskRecord, planned: list[Running] | None = None
+    ) -> Iterator[tuple[str, Refusal | None]]:
+        """Every gate of a task, in order."""
+        around = Circumstances(
+            now=self._clock.now(),
+            dependencies=self._dependencies,
+            running=(*self._running.values(), *(planned or ())),
+            workdir=workdir_of(self._control.root, task),
+            protects=lambda one: protected_touch(one, self._settings),
+        )
+        return refusals(task, record, around)
+
+    def _as_running(self, task: Task, executor: str) -> Running:
+        return Running(
+            task_id=task.id,
+            executor=executor,
+            task_type=task.task_type,
+            workdir=workdir_of(self._control.root, task),
+            touches=task.touches,
+        )
+
+    def _refused(self, task: Task, record: TaskRecord, refusal: Refusal, dry_run: bool) -> None:
+        if refusal.block and task.status is Status.PENDING and not dry_run:
+            self._block(task, record, refusal.reason)
+        self._board.sleep(task.id, refusal.keys, until=refusal.until)
+
+    def _block(self, task: Task, record: TaskRecord, reason: Reason) -> None:
+        kept = attrs.evolve(record, reason=reason, not_before=None)
+        event = EventDraft(event_type="task.blocked", payload={"attempt": record.token, "reason": attrs.asdict(reason)})
+        result = {**(task.result or {}), "reason": attrs.asdict(reason)}
+        ending = Ending(status=Status.BLOCKED, record=kept, result=result, events=(event,))
+        with contextlib.suppress(BusyError, NotFoundError):
+            self._store.move(task.id, ending, expected=Status.PENDING)
+
+    def _unblock(self, task: Task, record: TaskRecord) -> bool:
+        kept = attrs.evolve(record, reason=None, not_before=None)
+        was = record.reason.code if record.reason else ""
+        event = EventDraft(event_type="task.woken", payload={"attempt": record.token, "was": was})
+        result = {key: value for key, value in (task.result or {}).items() if key != "reason"}
+        ending = Ending(status=Status.PENDING, record=kept, result=result, events=(event,))
+        with contextlib.suppress(BusyError, NotFoundError):
+            self._store.move(task.id, ending, expected=Status.BLOCKED)
+        # The move changes the file, so the next scan brings the task back as pending.
+        return False
+
+    def _not_routed(self, task: Task, record: TaskRecord, decision: Decision, dry_run: bool) -> None:
+        reason = Reason(code=decision.reason_code, message=decision.reason, hint=decision.hint)
+        if decision.permanent:
+            if task.status is Status.PENDING and not dry_run:
+                self._block(task, record, reason)
+            self._board.sleep(task.id, (route_class(task),))
+            return
+        now = self._clock.now().timestamp()
+        until = min(decision.wake_at or now + _ROUTES_AGAIN_S, now + _ROUTES_AGAIN_S)
+        if decision.reason_code == "refused":
+            self._board.sleep(task.id, (ENDED,), until=now + _GATE_AGAIN_S)
+            return
+        key = route_class(task)
+        self._board.sleep(task.id, (key,))
+        self._board.alarm(key, until)
+
+    def _claim_and_start(self, task: Task, record: TaskRecord, decision: Decision) -> Started | None:
+        chosen = self._control.executors[str(decision.executor)]
+        try:
+            lease = self._store.claim(
+                task.id,
+                executor=chosen.info.name,
+                owner=self._me,
+                limits=SlotLimits(total=self._max_active, executor=chosen.slots),
+                ttl_s=self._settings.limits.lease_ttl_s,
+                digest=task.digest,
+                events=(_decision_event(task, decision, record.token + 1),),
+            )
+        except BusyError as busy:
+            self._board.sleep(task.id, (ENDED,), until=self._clock.now().timestamp() + 1.0)
+            if busy.code == "no_slot":
+                self._board.sleep(task.id, (ENDED,))
+            return None
+        except NotFoundError:
+            return None
+        self._running[task.id, lease.token] = self._as_running(task, chosen.info.name)
+        started = _started(decision, lease.token)
+        if not self._start(task, record, lease):
+            return None
+        self._mine[task.id, lease.token] = started
+        return started
+
+    def _start(self, task: Task, record: TaskRecord, lease: Lease) -> bool:
+        chosen = self._control.executors[lease.executor]
+        spec = build_spec(
+            self._control.root,
+            self._settings,
+            task,
+            lease,
+            chosen,
+            record=lease.record,
+            refs=self._control.plugins.refs,
+            text=self._control.text_of(task),
+        )
+        try:
+            self._control.launcher.start(spec, lease)
+        except (SetupError, OSError) as fault:
+            self._give_back(lease, fault)
+            return False
+        return True
+
+    def _give_back(self, lease: Lease, fault: Exception) -> None:
+        message = fault.message if isinstance(fault, AutopilotError) else str(fault)
+        until = self._clock.now() + Backoff().pause(1)
+        reason = Reason(code="not_started", message=f"its runner could not be started: {message}", hint="tried again")
+        event = EventDraft(
+            event_type="task.reclaimed",
+            payload={"attempt": lease.token, "executor": lease.executor, "state": "claimed", "why": reason.message},
+        )
+        kept = attrs.evolve(lease.record, not_before=until, reason=reason)
+        with contextlib.suppress(LeaseLostError):
+            self._store.finish(lease, Ending(status=Status.PENDING, record=kept, events=(event,)))
+
+    def _onward(self, task: Task, lease: Lease, result: AttemptResult) -> Decision | None:
+        """The router's answer for the next attempt, as if this result were in the log already."""
+        return self._control.decide_onward(task, lease, result, list(self._running.values()))
+
+    # ---------------------------------------------------------------- waiting and running
+
+    def wait_started(self, on_progress: Callable[[int], None] | None = None) -> list[dict[str, Any]]:
+        """Wait for the attempts that this dispatcher started, and adopt their results.
+
+        Args:
+            on_progress: called about once a second with how many are still running.
+
+        Returns:
+            One row for each, with its outcome.
+        """
+        while self._open():
+            if on_progress:
+                on_progress(len(self._open()))
+            self._store.wait(1.0)
+            for ended in self._reconciler.sweep():
+                self._outcomes[ended.task_id, ended.token] = ended.outcome
+            self._forget_ended()
+        rows = [started.row(self._outcomes.get(key)) for key, started in self._mine.items()]
+        self._mine.clear()
+        return rows
+
+    def _open(self) -> list[tuple[str, int]]:
+        return [key for key in self._mine if key not in self._outcomes]
+
+    def _forget_ended(self) -> None:
+        """Attempts of ours that another dispatcher adopted have an outcome, too: the file tells it."""
+        self._control.launcher.poll()
+        for task_id, token in self._open():
+            lease = self._store.lease(task_id)
+            if lease is None or lease.token != token:
+                task = self._read(task_id)
+                told = (task.result or {}).get("outcome") if task else None
+                self._outcomes[task_id, token] = str(told or "lost")
+
+    def run(self, stop: Callable[[], bool], on_tick: Callable[[TickReport], None] | None = None) -> None:
+        """Tick until ``stop()`` says so, woken by changes; running attempts go on when it returns.
+
+        A full or read-only disk does not end it: it says so once, backs off and tries again.
+        """
+        pause = self._settings.dispatcher.poll_s
+        self._patience_s = _PATIENCE_S
+        while not stop():
+            report = self._guarded_tick()
+            if on_tick:
+                on_tick(report)
+            self._control.launcher.poll()
+            if self._drained():
+                return
+            if not self._board.has_ready or not self._free():
+                self._store.wait(self._until_next_alarm(pause))
+            self._mine.clear()
+            self._outcomes.clear()
+
+    def _guarded_tick(self) -> TickReport:
+        try:
+            report = self.tick()
+        except StorageError as fault:
+            first = not self._storage_down
+            self._storage_down = True
+            time.sleep(1.0)
+            return TickReport(notes=(f"{fault.message}; waiting for the disk ({fault.hint})",) if first else ())
+        if self._storage_down:
+            self._storage_down = False
+            self._control.append([EventDraft(event_type="storage.recovered")])
+        return report
+
+    def _free(self) -> bool:
+        return len(self._running) < self._max_active
+
+    def _drained(self) -> bool:
+        hold = self._control.hold()
+        return hold is not None and hold.mode == "draining" and not self._running
+
+    def _until_next_alarm(self, most: float) -> float:
+        alarm = self._board.next_alarm()
+        return most if alarm is None else max(0.01, min(most, alarm - self._clock.now().timestamp()))
+
+    def close(self) -> None:
+        """Let go; attempts that run go on."""
+        self._control.launcher.close()
+
+
+def _may_unblock(record: TaskRecord) -> bool:
+    return record.reason is not None and record.reason.code in REMOVABLE
+
+
+def _started(decision: Decision, token: int) -> Started:
+    return Started(
+        task_id=decision.task_id,
+        executor=str(decision.executor),
+        attempt=token,
+        confidence=decision.confidence,
+        reason=decision.reason,
+    )
+
+
+def _decision_event(task: Task, decision: Decision, token: int) -> EventDraft:
+    return EventDraft(
+        event_type="dispatch.decision",
+        payload={
+            "attempt": token,
+            "task_type": task.task_type,
+            "executor": decision.executor,
+            "reason": decision.reason,
+            "confidence": decision.confidence,
+            "parameters": decision.parameters,
+            "candidates": [_candidate(candidate) for candidate in decision.candidates],
+        },
+    )
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    told = attrs.asdict(candidate)
+    told.pop("wake_at")
+    return told
