@@ -1,0 +1,43 @@
+"""Text of strangers on a terminal: what would move the cursor, reorder or hide text is shown as an escape."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["visible"]
+
+LINE_LIMIT = 2000
+"""Characters that a line may have unless the caller says otherwise."""
+
+# C0 but \t and \n, DEL, C1 (8-bit controls among them), soft hyphen, Arabic letter mark, Mongolian vowel
+# separator, zero-width and direction marks, line and paragraph separators, bidi controls, invisible operators,
+# BOM, interlinear annotations, lone surrogates, tags.
+_DANGEROUS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str, *, limit: int = LINE_LIMIT) -> str:
+    """``text`` as it may be printed: newlines and tabs stay, every other control becomes ``\\x1b``, ``\\u202e``.
+
+    Everything that came from an agent, a task or a peer goes through here before it reaches a terminal.
+
+    Args:
+        limit: characters a line may have; the rest becomes ``… (+N characters)``. 0 for no limit.
+    """
+    safe = _DANGEROUS.sub(_escape, text)
+    if limit <= 0 or len(safe) <= limit:
+        return safe
+    return "\n".join(_cut(line, limit) for line in safe.split("\n"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _cut(line: str, limit: int) -> str:
+    return line if len(line) <= limit else f"{line[:limit]}… (+{len(line) - limit} characters)"
