@@ -47,7 +47,9 @@ def cancel(control: Control, task: Task, by: str) -> str:
         )
     record = attrs.evolve(control.store.record(task.id), not_before=None, reason=None)
     event = EventDraft(event_type="task.cancelled", payload={"by": by})
-    control.store.move(task.id, Ending(status=Status.CANCELLED, record=record, events=(event,)), expected=task.status)
+    control.store.move(
+        task.id, Ending(status=Status.CANCELLED, record=record, events=(event,)), expected=task.status
+    )
     control.store.notify()
     return "cancelled"
 
@@ -63,7 +65,8 @@ def retry(control: Control, task: Task, force: bool, by: str) -> Task:
         )
     if task.status is not Status.BLOCKED and not force:
         raise TransitionError(
-            f"task {task.id} is {task.status}", hint=f"to run it once more: autopilotctl task retry --force {task.id}"
+            f"task {task.id} is {task.status}",
+            hint=f"to run it once more: autopilotctl task retry --force {task.id}",
         )
     return _requeue(control, task, by, forced=force)
 
@@ -80,7 +83,9 @@ def _unpark(control: Control, task: Task, by: str) -> Task:
 
 def _requeue(control: Control, task: Task, by: str, *, forced: bool) -> Task:
     record = fresh_record(control.store.record(task.id))
-    event = EventDraft(event_type="task.requeued", payload={"attempt": record.token, "why": "retry", "by": by, "forced": forced})
+    event = EventDraft(
+        event_type="task.requeued", payload={"attempt": record.token, "why": "retry", "by": by, "forced": forced}
+    )
     result = {key: value for key, value in (task.result or {}).items() if key != "reason"}
     ending = Ending(status=Status.PENDING, record=record, result=result, events=(event,))
     moved = control.store.move(task.id, ending, expected=task.status)

@@ -51,7 +51,9 @@ class Control:
         environ: what executors' programs are looked up in and get their variables from.
     """
 
-    def __init__(self, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.root = root
         self.clock: Clock = clock or SystemClock()
         self.environ = os.environ if environ is None else environ
@@ -178,7 +180,9 @@ class Control:
         self.log.append(drafts, trace_id=trace_id)
 
     def _plugin_fault(self, name: str, hook: str, reason: str) -> None:
-        draft = EventDraft(event_type="plugin.quarantined", payload={"plugin": name, "hook": hook, "reason": reason})
+        draft = EventDraft(
+            event_type="plugin.quarantined", payload={"plugin": name, "hook": hook, "reason": reason}
+        )
         with contextlib.suppress(Exception):
             self.append([draft])
 
@@ -249,9 +253,7 @@ class Control:
 
         task = self.store.get(task_id)
         if isinstance(task, InvalidTask):
-            raise TaskFormatError(
-                task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
-            )
+            raise TaskFormatError(task.message, hint=task.hint, path=task.path, line=task.line, column=task.column)
         return task
 
     def cancel(self, task_id: str, by: str = "") -> str:
@@ -384,7 +386,12 @@ class Control:
         self.health(name, fresh=True)
         self.ensure_root()
         self.append(
-            [EventDraft(event_type="executor.reset", payload={"executor": name, "pool": loaded.info.pool, "by": _user()})]
+            [
+                EventDraft(
+                    event_type="executor.reset",
+                    payload={"executor": name, "pool": loaded.info.pool, "by": _user()},
+                )
+            ]
         )
         self.store.notify()
 
@@ -448,4 +455,3 @@ def _user() -> str:
         return f"user:{getpass.getuser()}"
     except (KeyError, OSError, ImportError):
         return f"user:{os.getuid()}"
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -29,7 +29,10 @@ from autopilot.system.clock import format_instant
 
 __all__ = ["Backoff", "conclude", "judge", "result_event", "spent_by", "summary_of"]
 
-FINISHED_BY_VERIFY = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.NO_CHANGE_NEEDED})
+_ONLY_BUSY = frozenset({"no_slot", "refused"})
+"""Answers of the router that mean: somebody else can, but not at this moment."""
+
+_CLAIMS_SUCCESS = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.NO_CHANGE_NEEDED})
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +50,7 @@ class Backoff:
 def judge(result: AttemptResult) -> Outcome:
     """The outcome that counts: a claimed success that failed its verification is a failure."""
     outcome = result.outcome
-    if outcome.kind not in FINISHED_BY_VERIFY:
+    if outcome.kind not in _CLAIMS_SUCCESS:
         return outcome
     failed = [verdict for verdict in result.verdicts if not verdict.ok]
     if failed:
@@ -131,7 +134,9 @@ def _next(
     if policy.then is Next.VERIFY:
         return _finished(result)
     if policy.then is Next.BLOCK:
-        return _blocked(judged.kind, judged.message or f"the executor ended with {judged.kind}", _answer_hint(task, judged))
+        return _blocked(
+            judged.kind, judged.message or f"the executor ended with {judged.kind}", _answer_hint(task, judged)
+        )
     if policy.then is Next.AGAIN:
         return _after_lost(task, spent)
     if policy.uses_attempt or spent.used >= task.max_attempts:
@@ -186,6 +191,8 @@ def _after_outage(
 def _fail_over(task: Task, judged: Outcome, policy: OutcomePolicy, onward: Decision | None) -> _Step:
     if onward is not None and onward.executor:
         return Status.PENDING, None, None
+    if onward is not None and onward.reason_code in _ONLY_BUSY:
+        return Status.PENDING, None, None
     if policy.then is Next.FAIL_OVER_OR_BLOCK:
         hint = judged.hint or f"mend it, then: autopilotctl task retry {task.id}"
         return _blocked(judged.kind, judged.message or f"the executor ended with {judged.kind}", hint)
@@ -193,12 +200,14 @@ def _fail_over(task: Task, judged: Outcome, policy: OutcomePolicy, onward: Decis
     if onward is not None and onward.wake_at and judged.reset_at:
         until = datetime.fromtimestamp(onward.wake_at, judged.reset_at.tzinfo)
     elif onward is not None and onward.wake_at:
-        from datetime import UTC
-
         until = datetime.fromtimestamp(onward.wake_at, UTC)
     when = f"; parked until {format_instant(until)}" if until else "; parked"
     hint = "nothing to do; it goes on by itself. Another executor: autopilotctl task edit ID --set executor=NAME"
-    return Status.PENDING, Reason(code="parked", message=(judged.message or str(judged.kind)) + when, hint=hint), until
+    return (
+        Status.PENDING,
+        Reason(code="parked", message=(judged.message or str(judged.kind)) + when, hint=hint),
+        until,
+    )
 
 
 def _blocked(code: str, message: str, hint: str) -> _Step:
@@ -209,9 +218,7 @@ def _answer_hint(task: Task, judged: Outcome) -> str:
     return judged.hint or f"answer it in the task's text, then: autopilotctl task retry {task.id}"
 
 
-def summary_of(
-    result: AttemptResult, judged: Outcome, reason: Reason | None, status: Status
-) -> Mapping[str, Any]:
+def summary_of(result: AttemptResult, judged: Outcome, reason: Reason | None, status: Status) -> Mapping[str, Any]:
     """What is written under ``result:`` in the Markdown."""
     summary: dict[str, Any] = {"executor": result.executor, "outcome": str(judged.kind)}
     if status is Status.DONE:
@@ -252,7 +259,9 @@ def result_event(task: Task, result: AttemptResult, judged: Outcome, status: Sta
     )
 
 
-def _status_event(status: Status, spent: TaskRecord, result: AttemptResult, summary: Mapping[str, Any]) -> EventDraft:
+def _status_event(
+    status: Status, spent: TaskRecord, result: AttemptResult, summary: Mapping[str, Any]
+) -> EventDraft:
     payload: dict[str, Any] = {"attempt": result.token}
     if spent.reason is not None:
         payload["reason"] = attrs.asdict(spent.reason)

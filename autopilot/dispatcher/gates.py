@@ -120,7 +120,9 @@ class Dependencies:
             broken = [name for name in missing if name in self._board.invalid]
             code = "dependency_invalid" if broken else "dependency_missing"
             name = (broken or missing)[0]
-            message = f"dependency {name} cannot be read as a task" if broken else f"dependency {name} does not exist"
+            message = (
+                f"dependency {name} cannot be read as a task" if broken else f"dependency {name} does not exist"
+            )
             hint = f"autopilotctl task show {name}" if broken else f"create {name}, or remove it from `depends_on`"
         else:
             name = open_ones[0]
@@ -239,7 +241,9 @@ def _no_workspace(task: Task, around: Circumstances) -> Refusal | None:
     if os.path.isdir(around.workdir):
         return None
     reason = Reason(
-        code="repo_missing", message=f"its folder {around.workdir} does not exist", hint="mend `repo`, or make the folder"
+        code="repo_missing",
+        message=f"its folder {around.workdir} does not exist",
+        hint="mend `repo`, or make the folder",
     )
     return Refusal(gate="workspace", reason=reason, until=around.now.timestamp() + _LOOK_AGAIN_S)
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["find_cycles"]
 
+_TOLD_ROTATED = 50
+
 
 def find_cycles(
     nodes: Iterable[str], depends_on: Callable[[str], tuple[str, ...]]
 ) -> Mapping[str, tuple[str, ...]]:
-    """Each node that lies on a cycle, with one cycle through it, beginning and ending with it.
+    """Each node that lies on a cycle, with one cycle through it: beginning and ending with it, or, for cycles of
+    more than 50, with the node that was found first.
 
     Strongly connected components after Tarjan (1972), with an explicit stack; linear in nodes and edges.
     """
@@ -19,7 +22,9 @@ def find_cycles(
         members = set(component)
         if len(component) > 1 or component[0] in depends_on(component[0]):
             for node in component:
-                found[node] = _cycle_through(node, members, depends_on)
+                if node not in found:
+                    path = _cycle_through(node, members, depends_on)
+                    found.update(_each_from_its_own_view(path))
     return found
 
 
@@ -66,9 +71,7 @@ def _pop_component(root: str, stack: list[str], on_stack: set[str]) -> list[str]
             return component
 
 
-def _cycle_through(
-    start: str, members: set[str], depends_on: Callable[[str], tuple[str, ...]]
-) -> tuple[str, ...]:
+def _cycle_through(start: str, members: set[str], depends_on: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
     came_from: dict[str, str] = {}
     frontier = [start]
     while frontier:
@@ -82,6 +85,14 @@ def _cycle_through(
                     reached.append(target)
         frontier = reached
     raise AssertionError(f"{start} is in a component without a cycle")
+
+
+def _each_from_its_own_view(path: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    # Long cycles are told once, from their first node, or the answer would grow with the square of the length.
+    if len(path) > _TOLD_ROTATED:
+        return dict.fromkeys(path, path)
+    ring = path[:-1]
+    return {node: (*ring[at:], *ring[:at], node) for at, node in enumerate(ring)}
 
 
 def _walk_back(start: str, last: str, came_from: Mapping[str, str]) -> tuple[str, ...]:

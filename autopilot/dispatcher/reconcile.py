@@ -175,7 +175,9 @@ class Reconciler:
             duration_s=max(0.0, (now - lease.claimed_at).total_seconds()),
         )
         task = self._task_of(lease)
-        ending = conclude(task, lease.record, result, now=now, backoff=self._backoff, pool=self._means.pool(lease.executor))
+        ending = conclude(
+            task, lease.record, result, now=now, backoff=self._backoff, pool=self._means.pool(lease.executor)
+        )
         if kind is OutcomeKind.LOST:
             ending = attrs.evolve(ending, events=(_reclaimed(lease, message), *ending.events))
         if lease.state is LeaseState.CLAIMED and ending.status is not Status.CANCELLED:
@@ -213,7 +215,9 @@ class Reconciler:
         record = self._store.record(task_id)
         reason = EventDraft(event_type="task.repaired", payload={"was": str(status), "why": "nobody holds it"})
         try:
-            self._store.move(task_id, Ending(status=Status.PENDING, record=record, events=(reason,)), expected=status)
+            self._store.move(
+                task_id, Ending(status=Status.PENDING, record=record, events=(reason,)), expected=status
+            )
         except (BusyError, NotFoundError):
             return False
         return True

@@ -101,9 +101,7 @@ class Dispatcher:
         self._reconciler = Reconciler(
             self._store,
             self._clock,
-            Backoff(
-                first_s=self._settings.dispatcher.backoff_s, most_s=self._settings.dispatcher.backoff_max_s
-            ),
+            Backoff(first_s=self._settings.dispatcher.backoff_s, most_s=self._settings.dispatcher.backoff_max_s),
             Means(
                 verdict=control.lease_verdict,
                 clear=control.clear,
@@ -135,7 +133,9 @@ class Dispatcher:
         self._look_at_leases(bool(adopted), dry_run)
         hold = self._control.hold()
         if hold is not None:
-            note = f"{hold.mode} by {hold.by} since {hold.at}: nothing new is started (autopilotctl dispatch resume)"
+            note = (
+                f"{hold.mode} by {hold.by} since {hold.at}: nothing new is started (autopilotctl dispatch resume)"
+            )
             return TickReport(adopted=tuple(adopted), notes=(note,))
         started = list(self._fill(dry_run))
         return TickReport(started=tuple(started), adopted=tuple(adopted))
@@ -277,7 +277,9 @@ class Dispatcher:
 
     def _block(self, task: Task, record: TaskRecord, reason: Reason) -> None:
         kept = attrs.evolve(record, reason=reason, not_before=None)
-        event = EventDraft(event_type="task.blocked", payload={"attempt": record.token, "reason": attrs.asdict(reason)})
+        event = EventDraft(
+            event_type="task.blocked", payload={"attempt": record.token, "reason": attrs.asdict(reason)}
+        )
         result = {**(task.result or {}), "reason": attrs.asdict(reason)}
         ending = Ending(status=Status.BLOCKED, record=kept, result=result, events=(event,))
         with contextlib.suppress(BusyError, NotFoundError):
@@ -358,10 +360,17 @@ class Dispatcher:
     def _give_back(self, lease: Lease, fault: Exception) -> None:
         message = fault.message if isinstance(fault, AutopilotError) else str(fault)
         until = self._clock.now() + Backoff().pause(1)
-        reason = Reason(code="not_started", message=f"its runner could not be started: {message}", hint="tried again")
+        reason = Reason(
+            code="not_started", message=f"its runner could not be started: {message}", hint="tried again"
+        )
         event = EventDraft(
             event_type="task.reclaimed",
-            payload={"attempt": lease.token, "executor": lease.executor, "state": "claimed", "why": reason.message},
+            payload={
+                "attempt": lease.token,
+                "executor": lease.executor,
+                "state": "claimed",
+                "why": reason.message,
+            },
         )
         kept = attrs.evolve(lease.record, not_before=until, reason=reason)
         with contextlib.suppress(LeaseLostError):

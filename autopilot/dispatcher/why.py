@@ -67,8 +67,15 @@ def _status_gate(control: Control, task: Task) -> Gate:
         detail = f"blocked ({reason.code}): {reason.message}" if reason else "blocked by hand"
         return Gate(name="status", ok=False, detail=detail, hint=hint)
     if task.status in (Status.CLAIMED, Status.IN_PROGRESS):
-        return Gate(name="status", ok=False, detail=_held(control, task), hint=f"autopilotctl task logs -f {task.id}")
-    return Gate(name="status", ok=False, detail=_ended(task), hint=f"to run it once more: autopilotctl task retry --force {task.id}")
+        return Gate(
+            name="status", ok=False, detail=_held(control, task), hint=f"autopilotctl task logs -f {task.id}"
+        )
+    return Gate(
+        name="status",
+        ok=False,
+        detail=_ended(task),
+        hint=f"to run it once more: autopilotctl task retry --force {task.id}",
+    )
 
 
 def _held(control: Control, task: Task) -> str:
@@ -170,7 +177,9 @@ def reason_of(task: Task | InvalidTask) -> Reason | None:
     told = (task.result or {}).get("reason")
     if not isinstance(told, dict) or task.status is Status.DONE:
         return None
-    return Reason(code=str(told.get("code", "")), message=str(told.get("message", "")), hint=str(told.get("hint", "")))
+    return Reason(
+        code=str(told.get("code", "")), message=str(told.get("message", "")), hint=str(told.get("hint", ""))
+    )
 
 
 def executor_rows(control: Control, fresh: bool) -> list[dict[str, Any]]:
