@@ -44,7 +44,7 @@ class App:
         from autopilot.config.root import find_root
         from autopilot.dispatcher.control import Control
 
-        return Control.open(find_root(self.root_option, self.environ, os.getcwd()))
+        return Control.open(find_root(self.root_option, self.environ, os.getcwd()), environ=self.environ)
 
     def writable(self) -> Control:
         """The core, with a root that exists: a missing one is made, and said so on stderr.
@@ -56,12 +56,6 @@ class App:
         if control.ensure_root():
             self.note(f"made the root {control.root.folder}")
         return control
-
-    @property
-    def person(self) -> str:
-        """Who asks, for the events: ``user`` and the login name where there is one."""
-        name = self.environ.get("USER") or self.environ.get("LOGNAME")
-        return f"user:{name}" if name else "user"
 
     def note(self, text: str) -> None:
         """Say something to the person: on stderr, made harmless for terminals."""

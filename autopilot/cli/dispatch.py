@@ -89,7 +89,7 @@ def run(app: App, max_active: int | None) -> None:
 @pass_app
 def pause(app: App) -> None:
     """Start nothing more in this root until `resume`; what runs goes on."""
-    app.writable().pause(by=app.person)
+    app.writable().pause()
     app.note("paused: nothing starts until `autopilotctl dispatch resume`")
 
 
@@ -98,8 +98,8 @@ def pause(app: App) -> None:
 @pass_app
 def resume(app: App) -> None:
     """Start tasks again after `pause` or `drain`."""
-    app.writable().resume(by=app.person)
-    app.note("resumed")
+    lifted = app.writable().resume()
+    app.note("resumed" if lifted else "it was neither paused nor draining")
 
 
 @dispatch.command()
@@ -107,7 +107,7 @@ def resume(app: App) -> None:
 @pass_app
 def drain(app: App) -> None:
     """Start nothing more; running dispatchers end when their last attempt has ended."""
-    app.writable().drain(by=app.person)
+    app.writable().drain()
     app.note("draining: dispatchers end after their last attempt; `autopilotctl dispatch resume` takes it back")
 
 

@@ -72,7 +72,7 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print plain lines, each made harmless for terminals."""
     from autopilot.system.sanitize import visible
 
-    _write("".join(visible(line) + "\n" for line in lines))
+    _write("".join(visible(line, limit=0) + "\n" for line in lines))
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

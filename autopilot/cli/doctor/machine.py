@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from autopilot._version import __version__
 from autopilot.cli.app import App
 from autopilot.cli.doctor.finding import Finding
+from autopilot.system.filesystems import network_filesystem
 
-__all__ = ["check_disk", "check_git", "check_install", "check_python", "check_root", "file_system_of"]
+__all__ = ["check_disk", "check_git", "check_install", "check_python", "check_root"]
 
 MIB = 1024 * 1024
 FULL_MIB, TIGHT_MIB = 64, 1024
-NETWORK = ("nfs", "nfs4", "cifs", "smb", "smbfs", "smb3", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs")
 
 
 def check_python(app: App) -> Iterator[Finding]:
@@ -68,8 +68,8 @@ def check_root(app: App) -> Iterator[Finding]:
         yield Finding("root", "warn", detail, f"chmod 700 {root.folder}")
     if not os.access(root.folder, os.W_OK | os.X_OK):
         yield Finding("root", "fail", f"{root.folder} cannot be written", "check its owner, mode and mount")
-    kind = file_system_of(root.folder)
-    if kind in NETWORK:
+    kind = network_filesystem(root.folder)
+    if kind:
         hint = "keep the root on a local disk; locks on network disks do not hold reliably"
         yield Finding("root", "fail", f"it lies on a network file system ({kind})", hint)
 
@@ -86,24 +86,3 @@ def check_disk(app: App) -> Iterator[Finding]:
     facts = os.statvfs(folder)
     if facts.f_files and facts.f_favail < 1000:
         yield Finding("disk", "fail", f"only {facts.f_favail} inodes are left", "remove some files")
-
-
-def file_system_of(path: str, mounts: str = "/proc/self/mounts") -> str:
-    """The type of the file system that holds ``path``, empty where it cannot be known."""
-    try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return ""
-    held = [(_unescaped(line[1]), line[2]) for line in lines if len(line) > 2]
-    inside = [(len(point), kind) for point, kind in held if _below(os.path.realpath(path), point)]
-    # Of two mounts on one point, the later one hides the earlier.
-    return max(reversed(inside), key=lambda pair: pair[0])[1] if inside else ""
-
-
-def _below(path: str, point: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")
-
-
-def _unescaped(text: str) -> str:
-    return text.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")

@@ -105,4 +105,4 @@ class _Emitter:
         from autopilot.system.sanitize import visible
 
         text = self._decoder.decode(data)
-        sys.stdout.write("\n".join(visible(line.removesuffix("\r")) for line in text.split("\n")))
+        sys.stdout.write("\n".join(visible(line.removesuffix("\r"), limit=0) for line in text.split("\n")))

@@ -28,7 +28,7 @@ def cancel(app: App, task_ids: tuple[str, ...], waits: bool, timeout: float | No
     writes down that it is cancelled. One that nobody holds is `cancelled` at once.
     """
     ids = [find_id(app, task_id) for task_id in task_ids]
-    rows = [{"task_id": task_id, "cancel": app.control.cancel(task_id, by=app.person)} for task_id in ids]
+    rows = [{"task_id": task_id, "cancel": app.control.cancel(task_id)} for task_id in ids]
     print_rows(app.format, rows, CANCELS, name="task_id")
     if waits:
         wait_for(app, ids, timeout=timeout)
