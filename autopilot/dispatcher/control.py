@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from autopilot.dispatcher.hold import Hold
     from autopilot.dispatcher.memory import Memory
     from autopilot.dispatcher.routes import Routes
+    from autopilot.dispatcher.sinks import SinkFeed
     from autopilot.events.log import EventLog
     from autopilot.plugins.manager import LoadedExecutor, PluginManager
     from autopilot.runner.launcher import Launcher
     from autopilot.store.contract import Store
+    from autopilot.store.liveness import BeatWatch
 
 __all__ = ["Control"]
 
@@ -58,7 +60,7 @@ class Control:
         self.clock: Clock = clock or SystemClock()
         self.environ = os.environ if environ is None else environ
         self._executor_marks: tuple[Any, ...] = ()
-        self._liveness: Any = None
+        self._beats: BeatWatch | None = None
 
     @classmethod
     def open(cls, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> Control:
@@ -154,10 +156,19 @@ class Control:
 
     @cached_property
     def memory(self) -> Memory:
-        """What routing has learnt, folded from the event log, and the sinks behind the log."""
+        """What routing has learnt, folded from the event log."""
         from autopilot.dispatcher.memory import Memory
 
-        return Memory(self.log, self.root.state, self.settings.routing)
+        return Memory(self.root.events, os.path.join(self.root.state, "cache", "history.json"))
+
+    @cached_property
+    def sinks(self) -> SinkFeed | None:
+        """The feed of plugins that receive events; None where there is none."""
+        from autopilot.dispatcher.sinks import SinkFeed
+
+        if not self.plugins.refs("autopilot_event"):
+            return None
+        return SinkFeed(self.root.events, self.root.state, lambda event: _ignore(self.plugins.call("autopilot_event", event=event)))
 
     @cached_property
     def launcher(self) -> Launcher:
@@ -363,10 +374,10 @@ class Control:
         judged = judge(result)
         record = spent_by(lease.record, result, judged)
         others = [attempt for attempt in running if attempt.task_id != task.id]
-        return self.routes.decide_after(task, record, others, self.clock.now(), lease.executor, judged)
+        return self.routes.decide_after(task, record, others, self.clock.now(), executor=lease.executor, outcome=judged)
 
     def refresh_history(self) -> None:
-        """Take in what the log has that this object has not seen; deliver it to the sinks."""
+        """Take in what the log has that this object has not seen."""
         self.memory.refresh()
 
     def executors_changed(self) -> bool:
@@ -399,11 +410,11 @@ class Control:
 
     def lease_verdict(self, lease: Lease) -> str:
         """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
-        from autopilot.store.liveness import Liveness
+        from autopilot.store.liveness import BeatWatch, verdict
 
-        if self._liveness is None:
-            self._liveness = Liveness(self.clock)
-        return str(self._liveness.verdict(lease))
+        if self._beats is None:
+            self._beats = BeatWatch()
+        return str(verdict(lease, self.clock, self._beats))
 
     def clear(self, lease: Lease) -> str | None:
         """End what is left of an attempt; None when nothing is alive, else why not yet."""
@@ -448,6 +459,10 @@ class Control:
         for name in ("store", "launcher"):
             if name in self.__dict__:
                 self.__dict__[name].close()
+
+
+def _ignore(_: object) -> None:
+    """Sinks answer nothing; their faults are the plugin manager's business."""
 
 
 def _user() -> str:

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autopilot.models import Decision, ExecutorInfo, Health, Reason, Task, TaskRecord, Term
+from autopilot.models import Decision, ExecutorInfo, Health, Outcome, Reason, Task, TaskRecord, Term
+from autopilot.routing.contender import Contender
+from autopilot.routing.health import HealthBook, RestState
+from autopilot.routing.router import Router
 
 if TYPE_CHECKING:
+    from autopilot.config.settings import RoutingSettings
     from autopilot.dispatcher.gates import Running
     from autopilot.plugins.manager import LoadedExecutor, PluginManager
     from autopilot.routing.history import History
-    from autopilot.routing.router import Contender, Router
 
 __all__ = ["Routes", "route_class"]
 
@@ -42,15 +45,16 @@ class Routes:
 
     def __init__(
         self,
-        router: Router,
+        settings: RoutingSettings,
         history: History,
         executors: Mapping[str, LoadedExecutor],
         plugins: PluginManager,
         health: Callable[[str], Health],
         deadline_s: float,
     ) -> None:
-        self._router = router
-        self.history = history
+        self._settings = settings
+        self._history = history
+        self._router = Router(settings, history.quality, history.health)
         self._executors = executors
         self._plugins = plugins
         self._health = health
@@ -60,7 +64,51 @@ class Routes:
         self, task: Task, record: TaskRecord, running: Sequence[Running], now: datetime, *, ask_gates: bool = True
     ) -> Decision:
         """The router's answer. ``ask_gates``: whether plugins' gates may refuse."""
-        return self._router.decide(
+        return self._ask(self._router_now(), task, record, running, now, ask_gates)
+
+    def decide_after(
+        self,
+        task: Task,
+        record: TaskRecord,
+        running: Sequence[Running],
+        now: datetime,
+        *,
+        executor: str,
+        outcome: Outcome,
+    ) -> Decision:
+        """The answer for the next attempt, with ``outcome`` of ``executor`` counted, which is not in the log yet."""
+        health = HealthBook(self._history.health.parameters)
+        health.load(self._history.health.dump())
+        reset_at = outcome.reset_at.timestamp() if outcome.reset_at else None
+        pool = self._executors[executor].info.pool if executor in self._executors else ""
+        health.observe(executor, pool, outcome.kind, now.timestamp(), reset_at, message=outcome.message)
+        router = Router(self._settings, self._history.quality, health)
+        return self._ask(router, task, record, running, now, False)
+
+    def rest(self, executor: str, pool: str, now: float) -> RestState:
+        """Whether an executor rests at ``now`` (epoch seconds)."""
+        return self._history.health.state(executor, pool, now)
+
+    def figures(self) -> dict[str, Any]:
+        """What has been learnt of each executor and task type."""
+        return self._history.quality.figures()
+
+    def _router_now(self) -> Router:
+        # A checkpoint that is loaded later puts new objects into the history.
+        if self._router.quality is not self._history.quality:
+            self._router = Router(self._settings, self._history.quality, self._history.health)
+        return self._router
+
+    def _ask(
+        self,
+        router: Router,
+        task: Task,
+        record: TaskRecord,
+        running: Sequence[Running],
+        now: datetime,
+        ask_gates: bool,
+    ) -> Decision:
+        return router.decide(
             task,
             record,
             self._contenders(running),
@@ -70,8 +118,6 @@ class Routes:
         )
 
     def _contenders(self, running: Sequence[Running]) -> list[Contender]:
-        from autopilot.routing.router import Contender
-
         busy = Counter(attempt.executor for attempt in running)
         types: dict[str, Counter[str]] = defaultdict(Counter)
         for attempt in running:

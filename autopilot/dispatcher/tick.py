@@ -133,12 +133,21 @@ class Dispatcher:
         self._look_at_leases(bool(adopted), dry_run)
         hold = self._control.hold()
         if hold is not None:
+            self._tell(dry_run)
             note = (
                 f"{hold.mode} by {hold.by} since {hold.at}: nothing new is started (autopilotctl dispatch resume)"
             )
             return TickReport(adopted=tuple(adopted), notes=(note,))
         started = list(self._fill(dry_run))
+        self._tell(dry_run)
         return TickReport(started=tuple(started), adopted=tuple(adopted))
+
+    def _tell(self, dry_run: bool) -> None:
+        if dry_run:
+            return
+        if self._control.sinks is not None:
+            self._control.sinks.pump()
+        self._control.memory.save()
 
     def look(self) -> None:
         """Know the tasks and what runs, without changing anything: for `why`."""
