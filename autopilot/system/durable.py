@@ -21,6 +21,7 @@ __all__ = [
     "replace_file",
     "storage_error",
     "sync_folder",
+    "write_temporary",
 ]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -84,7 +85,12 @@ def ensure_folder(path: str, *, sync: bool = False) -> None:
         sync_folder(os.path.dirname(folder) or ".", sync=sync)
 
 
-def _write_temporary(path: str, data: bytes, point: str, sync: bool, mode: int) -> str:
+def write_temporary(path: str, data: bytes, point: str, sync: bool, mode: int) -> str:
+    """Write ``data`` to a new hidden file beside ``path``; its name. Nothing is left of it when this raises.
+
+    Raises:
+        OSError: as ``open``, ``write`` and ``fsync`` do.
+    """
     temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
     try:
@@ -110,7 +116,7 @@ def create_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0
         StorageError: the disk refuses; nothing of the file is left.
     """
     try:
-        temporary = _write_temporary(path, data, point, sync, mode)
+        temporary = write_temporary(path, data, point, sync, mode)
         try:
             os.link(temporary, path)
             failpoint(f"{point}.linked")
@@ -131,7 +137,7 @@ def replace_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 
         StorageError: the disk refuses; the old file is still there.
     """
     try:
-        temporary = _write_temporary(path, data, point, sync, mode)
+        temporary = write_temporary(path, data, point, sync, mode)
         try:
             failpoint(f"{point}.rename")
             os.replace(temporary, path)
