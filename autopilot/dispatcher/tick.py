@@ -97,6 +97,7 @@ class Dispatcher:
         self._mine: dict[tuple[str, int], Started] = {}
         self._outcomes: dict[tuple[str, int], str] = {}
         self._storage_down = False
+        self._begun = False
         self._patience_s = float("inf")
         self._reconciler = Reconciler(
             self._store,
@@ -123,6 +124,7 @@ class Dispatcher:
         Raises:
             StorageError: the disk refuses; nothing was claimed that could not be recorded.
         """
+        self._begin(dry_run)
         self._control.refresh_history()
         adopted = [] if dry_run else self._reconciler.sweep()
         for ended in adopted:
@@ -141,6 +143,14 @@ class Dispatcher:
         started = list(self._fill(dry_run))
         self._tell(dry_run)
         return TickReport(started=tuple(started), adopted=tuple(adopted))
+
+    def _begin(self, dry_run: bool) -> None:
+        if self._begun or dry_run:
+            return
+        self._begun = True
+        self._control.ensure_root()
+        if self._control.sinks is not None:
+            self._control.sinks.begin()
 
     def _tell(self, dry_run: bool) -> None:
         if dry_run:
