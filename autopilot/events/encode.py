@@ -1,0 +1,152 @@
+"""Events as lines: one form only, so that equal events give equal bytes.
+
+The keys come in the order ``id, event_type, timestamp, source, trace_id, payload, prev``, without blanks, in
+ASCII. ``prev`` is last, so that all but 73 bytes of a line are made before the log's lock is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import json.encoder
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from autopilot.errors import UsageError
+from autopilot.events.types import check_event_type
+from autopilot.models import Event
+from autopilot.system.clock import format_instant, parse_instant
+
+__all__ = ["MAX_LINE", "Encoded", "encode", "seal"]
+
+MAX_LINE = 2 * 1024 * 1024
+"""Bytes of one line. A payload that would make it longer is cut, and says so."""
+
+_KEEP = 4096
+_quote = json.encoder.encode_basestring_ascii
+
+
+def _plain(value: Any) -> Any:
+    # A fact must not get lost because somebody put a path or an instant into it.
+    if isinstance(value, Mapping):
+        return dict(value)
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
+
+
+_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+class Encoded(NamedTuple):
+    """An event that is ready but for its place in the chain: ``text`` is its line up to ``prev``."""
+
+    event: Event
+    text: str
+
+
+def encode(event: Event, *, redact: Callable[[str], str] | None = None) -> Encoded:
+    """Make the line of ``event``; a payload that was redacted or cut is so in the returned event as well.
+
+    Args:
+        redact: removes secrets from a text; the payload is replaced whole where it still finds some.
+
+    Raises:
+        UsageError: the event's type or time is malformed, or its payload is no JSON.
+    """
+    payload = _payload_text(event)
+    kept = _cut(_redacted(payload, redact) if redact else payload)
+    when = _instant(event.timestamp)
+    if kept != payload or when != event.timestamp:
+        event = _copy(event, when, json.loads(kept))
+    trace = "null" if event.trace_id is None else _quote(event.trace_id)
+    head = f'{{"id":{_quote(event.id)},"event_type":"{check_event_type(event.event_type)}"'
+    text = f'{head},"timestamp":"{when}","source":{_quote(event.source)},"trace_id":{trace},"payload":{kept}'
+    return Encoded(event, text)
+
+
+def seal(encoded: Encoded, prev: str) -> tuple[bytes, str, Event]:
+    """Chain a line to the one before it: the line with its newline, its SHA-256, and the event as it reads."""
+    line = f'{encoded.text},"prev":"{prev}"}}'.encode("ascii")
+    event = encoded.event
+    return line + b"\n", hashlib.sha256(line).hexdigest(), _copy(event, event.timestamp, event.payload, prev)
+
+
+def _copy(event: Event, timestamp: str, payload: Mapping[str, Any], prev: str = "") -> Event:
+    # attrs.evolve costs several times as much, and this runs once for each event.
+    return Event(
+        id=event.id,
+        event_type=event.event_type,
+        timestamp=timestamp,
+        source=event.source,
+        trace_id=event.trace_id,
+        payload=payload,
+        prev=prev,
+    )
+
+
+def _payload_text(event: Event) -> str:
+    payload = event.payload
+    try:
+        try:
+            return _encoder.encode(payload if type(payload) is dict else dict(payload))
+        except ValueError:
+            return _encoder.encode(_finite(dict(payload)))
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise UsageError(
+            f"the payload of {event.event_type} is no JSON: {fault}",
+            hint="use objects with text keys, lists, text, numbers, true, false and null",
+        ) from fault
+
+
+def _finite(value: Any) -> Any:
+    # JSON has no infinity and no NaN: they become null rather than a line that other readers refuse.
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _instant(text: str) -> str:
+    # Fixed width, so that text order is time order, on which `since` relies.
+    if len(text) == 27 and text[26] == "Z" and text[10] == "T" and text[19] == ".":
+        return text
+    try:
+        return format_instant(parse_instant(text))
+    except ValueError:
+        raise UsageError(f"{text!r} is no instant", hint="write ISO 8601, such as 2026-11-22T09:14:03Z") from None
+
+
+def _redacted(text: str, redact: Callable[[str], str]) -> str:
+    # A secret with a quote, backslash, newline or accent in it looks different inside JSON: whenever the text
+    # has an escape, every string is looked at by itself.
+    once = redact(text)
+    if once == text and "\\" not in text:
+        return text
+    walked = _encoder.encode(_walk(json.loads(text), redact))
+    again = redact(walked)
+    if again == walked:
+        return walked
+    return _encoder.encode({"redacted": True})
+
+
+def _walk(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(key): _walk(item, redact) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, redact) for item in value]
+    return value
+
+
+def _cut(text: str) -> str:
+    # The room left by the other keys is generous: ids and traces are short.
+    if len(text) <= MAX_LINE - _KEEP:
+        return text
+    parts = {key: _encoder.encode(value) for key, value in json.loads(text).items()}
+    small = {key: json.loads(part) if len(part) <= _KEEP else {"cut": len(part)} for key, part in parts.items()}
+    shorter = _encoder.encode(small)
+    return shorter if len(shorter) <= MAX_LINE - _KEEP else _encoder.encode({"cut": len(text)})

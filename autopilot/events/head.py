@@ -1,0 +1,119 @@
+"""The head of the log: one small record beside the segments that says how far they go.
+
+It is a cache (a writer who finds another's lines needs not read them) and a witness (a last line that was
+changed, or cut off, no longer agrees with it). It is overwritten in place after each append, without fsync:
+after a power cut it may be old, and then the segments are read. Deleting it loses no event.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+import attrs
+
+from autopilot.errors import UsageError
+
+__all__ = ["GENESIS", "Anchor", "HeadFile", "Tail"]
+
+GENESIS = "0" * 64
+"""``prev`` of the first event of all."""
+
+_WIDTH = 192
+_NAME = "events.head"
+
+
+@attrs.frozen(kw_only=True)
+class Anchor:
+    """A point of the log that somebody notes elsewhere; ``verify`` then finds a log that was cut before it.
+
+    Attributes:
+        events: how many events the log had, pruned ones included.
+        digest: SHA-256 (hex) of the last one's line.
+    """
+
+    events: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.events}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Anchor:
+        """Read what ``str`` gave.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        events, _, digest = text.strip().partition(":")
+        if not events.isdecimal() or len(digest) != 64:
+            raise UsageError(
+                f"{text!r} is no anchor", hint="an anchor is `<events>:<sha256>`, as `verify` prints it"
+            )
+        return cls(events=int(events), digest=digest)
+
+
+@attrs.frozen
+class Tail:
+    """How far the log goes.
+
+    Attributes:
+        number: of the newest segment, from 1.
+        size: bytes of whole lines in it.
+        events: events of the whole log so far, pruned ones included.
+        digest: SHA-256 (hex) of the last line, without its newline.
+        latest: the latest timestamp so far, empty at the start.
+    """
+
+    number: int = 1
+    size: int = 0
+    events: int = 0
+    digest: str = GENESIS
+    latest: str = ""
+
+
+class HeadFile:
+    """Reads and overwrites the record; a fault of either is no fault of the log, so none is raised."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, _NAME)
+        self._fd = -1
+
+    def read(self) -> Tail | None:
+        """The record, or None where there is none to rely on."""
+        fd = -1
+        try:
+            fd = self._fd if self._fd >= 0 else os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return _parse(os.pread(fd, _WIDTH, 0))
+        except OSError:
+            return None
+        finally:
+            if fd >= 0 and fd != self._fd:
+                os.close(fd)
+
+    def write(self, tail: Tail) -> None:
+        """Overwrite the record."""
+        body = f"{tail.number} {tail.size} {tail.events} {tail.digest} {tail.latest or '-'}"
+        text = f"{body} {zlib.crc32(body.encode()):08x}"
+        try:
+            if self._fd < 0:
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._fd = os.open(self._path, flags, 0o600)
+            os.pwrite(self._fd, f"{text:<{_WIDTH - 1}}\n".encode(), 0)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _parse(data: bytes) -> Tail | None:
+    body, _, checksum = data.decode("ascii", "replace").strip().rpartition(" ")
+    fields = body.split(" ")
+    if len(fields) != 5 or checksum != f"{zlib.crc32(body.encode()):08x}":
+        return None
+    number, size, events, digest, latest = fields
+    return Tail(int(number), int(size), int(events), digest, "" if latest == "-" else latest)
