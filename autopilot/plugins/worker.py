@@ -1,0 +1,95 @@
+"""Run a plugin's code with a deadline."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from autopilot.plugins.guards import PluginFault, no_second_self, sentence
+
+__all__ = ["HangError", "Worker"]
+
+Result = TypeVar("Result")
+
+
+class HangError(Exception):
+    """The code was not done when its time ran out; its thread has been given up."""
+
+
+class Worker:
+    """One thread that does what it is told, one thing at a time; a new one takes over when it hangs."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Callable[[], Result], deadline_s: float) -> Result:
+        """Do ``work`` in the thread and wait for it; what it raises comes out here.
+
+        Raises:
+            HangError: it took longer than ``deadline_s`` seconds.
+        """
+        if self._thread is None or self._pid != os.getpid():
+            self._start()
+        self._inbox.put(work)
+        try:
+            fault, value = self._outbox.get(timeout=deadline_s)
+        except Empty:
+            self._abandon()
+            raise HangError(f"it took more than {deadline_s:g} s") from None
+        except BaseException:
+            self._abandon()
+            raise
+        if fault is not None:
+            raise fault
+        result: Result = value
+        return result
+
+    def close(self) -> None:
+        """Let the thread end."""
+        if self._thread is not None and self._pid == os.getpid():
+            self._inbox.put(None)
+        self._thread = None
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._inbox: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._outbox: SimpleQueue[tuple[BaseException | None, Any]] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_serve, args=(self._inbox, self._outbox), name="autopilot-plugins", daemon=True
+        )
+        self._thread.start()
+
+    def _abandon(self) -> None:
+        thread, self._thread = self._thread, None
+        self._inbox.put(None)
+        if thread is not None and thread.ident is not None:
+            _interrupt(thread.ident)
+
+
+def _serve(
+    inbox: SimpleQueue[Callable[[], Any] | None], outbox: SimpleQueue[tuple[BaseException | None, Any]]
+) -> None:
+    try:
+        while (work := inbox.get()) is not None:
+            try:
+                outbox.put((None, no_second_self(work)))
+            except Exception as fault:
+                outbox.put((fault, None))
+            except (
+                BaseException
+            ) as fault:  # sys.exit and the like mean nothing here; Ctrl-C comes to the main thread
+                outbox.put((PluginFault(sentence(fault)), None))
+            del work
+    except SystemExit:  # the interrupt of a thread that was given up, late
+        return
+
+
+def _interrupt(thread_id: int) -> None:
+    """Ask a thread that was given up to end: stops loops of Python code, which would steal time for ever."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(SystemExit))
