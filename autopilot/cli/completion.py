@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from autopilot.cli.output import print_lines
-
 __all__ = ["completion"]
 
 PROGRAM = "autopilotctl"
@@ -27,4 +25,4 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     assert kind is not None
     top = click.get_current_context().find_root().command
-    print_lines(kind(top, {}, PROGRAM, VARIABLE).source().split("\n"))
+    click.echo(kind(top, {}, PROGRAM, VARIABLE).source(), nl=False)

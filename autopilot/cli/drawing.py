@@ -35,5 +35,5 @@ def draw_table(columns: Sequence[tuple[str, bool]], cells: Sequence[Sequence[str
     for title, wide in columns:
         table.add_column(title, no_wrap=not wide, overflow="ellipsis" if not wide else "fold")
     for row in cells:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell.split(" ")[0], "")) for cell in row))
     Console(highlight=False).print(table)

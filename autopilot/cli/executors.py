@@ -78,7 +78,9 @@ def reset(app: App, name: str) -> None:
     if app.format == "table":
         app.note(f"{name} may be tried again")
     else:
-        print_rows(app.format, [row for row in app.control.executor_rows() if row["name"] == name], (), name="name")
+        print_rows(
+            app.format, [row for row in app.control.executor_rows() if row["name"] == name], (), name="name"
+        )
 
 
 def _probe(app: App, name: str) -> dict[str, Any]:

@@ -74,7 +74,11 @@ def find_executor(app: App, name: str) -> str:
     names = sorted(app.control.executors)
     if name in names:
         return name
-    known = f"known: {', '.join(names)}" if names else "none is installed; `pip install autopilot-adapter-local` has one"
+    known = (
+        f"known: {', '.join(names)}"
+        if names
+        else "none is installed; `pip install autopilot-adapter-local` has one"
+    )
     raise NotFoundError(f"no executor {name!r}", hint=known)
 
 

@@ -34,7 +34,9 @@ def init(app: App) -> None:
     from autopilot.config.load import default_config_text
     from autopilot.config.root import make_root
 
-    app.root_option = app.root_option or app.environ.get("AUTOPILOT_ROOT") or os.path.join(os.getcwd(), ".autopilot")
+    app.root_option = (
+        app.root_option or app.environ.get("AUTOPILOT_ROOT") or os.path.join(os.getcwd(), ".autopilot")
+    )
     root = app.control.root
     new = make_root(root)
     app.note(f"made the root {root.folder}" if new else f"the root {root.folder} is there")

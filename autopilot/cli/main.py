@@ -25,14 +25,18 @@ PROGRAM = "autopilotctl"
 COMMANDS: Mapping[str, Entry] = {
     "init": Entry("autopilot.cli.init:init", "Make a root here and report which agents are installed."),
     "doctor": Entry("autopilot.cli.doctor:doctor", "Check this machine and this root, and say what to mend."),
-    "demo": Entry("autopilot.cli.demo.command:demo", "Watch real tasks go from files to done, in a temporary folder."),
+    "demo": Entry(
+        "autopilot.cli.demo.command:demo", "Watch real tasks go from files to done, in a temporary folder."
+    ),
     "task": Entry("autopilot.cli.task:task", "Create, list, show, edit and steer tasks."),
     "why": Entry("autopilot.cli.task.why:why", "Say why a task runs, or does not (the same as `task why`)."),
     "dispatch": Entry("autopilot.cli.dispatch:dispatch", "Start what can run: one tick, or for ever."),
     "route": Entry("autopilot.cli.route:route", "Explain which executor a task would get."),
     "stats": Entry("autopilot.cli.stats:stats", "Show what the executors achieved."),
     "executors": Entry("autopilot.cli.executors:executors", "List, probe and reset executors."),
-    "plugins": Entry("autopilot.cli.plugins:plugins", "List the installed plugins, broken ones with their reason."),
+    "plugins": Entry(
+        "autopilot.cli.plugins:plugins", "List the installed plugins, broken ones with their reason."
+    ),
     "events": Entry("autopilot.cli.events:events", "Read and verify the event log; publish and subscribe."),
     "config": Entry("autopilot.cli.config:config", "Show the settings, and where each comes from."),
     "completion": Entry("autopilot.cli.completion:completion", "Print the completion script of a shell."),
@@ -73,4 +77,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         return guarded(call, as_json=wants_json(arguments), environ=os.environ)
     finally:
         app.close()
-

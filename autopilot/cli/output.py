@@ -77,8 +77,12 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """JSON that is also harmless on a terminal, and one line where ``indent`` is None."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_jsonable)
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _jsonable(value: object) -> object:
+    return sorted(value) if isinstance(value, set | frozenset) else _plain(value)
 
 
 def _plain(value: object) -> str:

@@ -42,9 +42,7 @@ def explain(app: App, task_id: str) -> None:
 
     task = find_task(app, task_id)
     if isinstance(task, InvalidTask):
-        raise TaskFormatError(
-            task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
-        )
+        raise TaskFormatError(task.message, hint=task.hint, path=task.path, line=task.line, column=task.column)
     answer = {**dump(app.control.decide(task)), "status": str(task.status)}
     if app.format == "table":
         _print(answer)

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "invalid_row", "task_row"]
 
-COLUMNS = (
-    Column("ID", "id"),
-    Column("STATUS", lambda row: _status(row)),
-    Column("PRIORITY", "priority"),
-    Column("TYPE", "task_type"),
-    Column("EXECUTOR", lambda row: row["executor"] or (row["result"] or {}).get("executor")),
-    Column("TRY", lambda row: row["attempt"] or None),
-    Column("TITLE", lambda row: row["title"] or (row["reason"] or {}).get("message"), wide=True),
-)
-
 _BY_HAND = {
     "code": "blocked_by_hand",
     "message": "somebody wrote `status: blocked` into the file",
@@ -123,3 +113,14 @@ def _status(row: Mapping[str, Any]) -> str:
     if row["status"] == "pending" and row["not_before"] and row["reason"]:
         return "pending (parked)"
     return str(row["status"])
+
+
+COLUMNS = (
+    Column("ID", "id"),
+    Column("STATUS", _status),
+    Column("PRIORITY", "priority"),
+    Column("TYPE", "task_type"),
+    Column("EXECUTOR", lambda row: row["executor"] or (row["result"] or {}).get("executor")),
+    Column("TRY", lambda row: row["attempt"] or None),
+    Column("TITLE", lambda row: row["title"] or (row["reason"] or {}).get("message"), wide=True),
+)

@@ -64,13 +64,18 @@ def wait_for(app: App, ids: Sequence[str], *, timeout: float | None = None) -> d
             progress.show(_line(statuses))
             left = _NAP_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise DeadlineError(
-                    f"{len(open_ids)} of {len(ids)} tasks had not ended after {timeout:g} s: {', '.join(open_ids[:8])}",
-                    hint=f"`autopilotctl why {open_ids[0]}` says what it waits for",
-                )
+                raise _late(open_ids, len(ids), timeout)
             store.wait(min(left, _NAP_S))
     finally:
         progress.clear()
+
+
+def _late(open_ids: Sequence[str], number: int, timeout: float | None) -> DeadlineError:
+    names = ", ".join(open_ids[:8])
+    return DeadlineError(
+        f"{len(open_ids)} of {number} tasks had not ended after {timeout:g} s: {names}",
+        hint=f"`autopilotctl why {open_ids[0]}` says what it waits for",
+    )
 
 
 def status_of(store: Store, task_id: str) -> str:

@@ -23,7 +23,12 @@ DECISIONS = (
     Column("REASON", "reason", wide=True),
 )
 
-TRAIL = (Column("TIME", "time"), Column("TASK", "task"), Column("EVENT", "event"), Column("DETAIL", "detail", wide=True))
+TRAIL = (
+    Column("TIME", "time"),
+    Column("TASK", "task"),
+    Column("EVENT", "event"),
+    Column("DETAIL", "detail", wide=True),
+)
 
 
 class Narrator:

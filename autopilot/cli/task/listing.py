@@ -32,6 +32,7 @@ PRIORITIES = ("critical", "high", "medium", "low")
 @pass_app
 def list_(
     app: App,
+    *,
     status: tuple[str, ...],
     tag: tuple[str, ...],
     executor: str | None,

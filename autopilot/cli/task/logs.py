@@ -28,7 +28,7 @@ _NAP_S = 0.1
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 @root_option
 @pass_app
-def logs(app: App, task_id: str, follow: bool, attempt: int | None, errors: bool, raw: bool) -> None:
+def logs(app: App, *, task_id: str, follow: bool, attempt: int | None, errors: bool, raw: bool) -> None:
     """Print what an attempt wrote.
 
     Control characters are made visible, because what agents print is never trusted; --raw leaves them.

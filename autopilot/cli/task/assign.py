@@ -1,0 +1,66 @@
+"""``KEY=VALUE`` of ``task edit --set``, by the table of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autopilot.errors import UsageError
+
+__all__ = ["assignments"]
+
+_OWNED_HINTS = {
+    "status": "autopilotctl task retry, cancel: those change it",
+    "id": "make a new task with `autopilotctl task create -F`",
+}
+
+
+def assignments(settings: Sequence[str], unset: Sequence[str]) -> dict[str, Any]:
+    """Keys with their values as the file format wants them; None for those to be removed.
+
+    Raises:
+        UsageError: there is no ``=``, or the key is not the person's to set.
+    """
+    values: dict[str, Any] = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(
+                f"--set {text!r}: a key and a value are wanted", hint="for example: --set priority=high"
+            )
+        values[_allowed(key.strip())] = _value(key.strip(), value)
+    return {**values, **{_allowed(key): None for key in unset}}
+
+
+def _allowed(key: str) -> str:
+    from autopilot.taskfile.fields import FIELDS
+
+    if key == "id" or (key in FIELDS and FIELDS[key].owned):
+        raise UsageError(f"{key!r} is not set by hand", hint=_OWNED_HINTS.get(key, "Autopilot writes it"))
+    return key
+
+
+def _value(key: str, text: str) -> Any:
+    from autopilot.taskfile.fields import FIELDS, Kind
+
+    kind = FIELDS[key].kind if key in FIELDS else Kind.TEXT
+    if kind in (Kind.TEXTS, Kind.WORDS, Kind.IDS):
+        return _list(key, text)
+    if kind is Kind.COMMAND and text.lstrip().startswith("["):
+        return _list(key, text)
+    return text
+
+
+def _list(key: str, text: str) -> list[str]:
+    if not text.strip().startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    import yaml
+
+    try:
+        # BaseLoader makes every scalar a text, as the task files have it.
+        items = yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise UsageError(f"--set {key}: {text!r} is no list of texts", hint=f"for example: {key}=[one, two]")
+    return items

@@ -1,0 +1,88 @@
+"""``task create``: from options, from a file, or in an editor; the core's own reader judges the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.find import complete_executors, complete_ids
+from autopilot.cli.output import print_lines, print_record
+from autopilot.cli.task.listing import PRIORITIES
+from autopilot.cli.task.text import from_editor, from_file, from_options
+from autopilot.cli.taskview import task_row
+from autopilot.errors import UsageError
+
+if TYPE_CHECKING:
+    from autopilot.models import TaskDraft
+
+__all__ = ["create"]
+
+_LISTS = ("tags", "depends_on", "verify", "requires", "touches", "acceptance_criteria")
+
+
+@click.command()
+@click.option("--id", "id_", metavar="ID", help="The task's id; a new one by default.")
+@click.option("--title", help="What is to be done, in one line.")
+@click.option("--priority", type=click.Choice(PRIORITIES), help="How urgent it is.")
+@click.option("--type", "task_type", metavar="WORD", help="The kind of work; the router learns by it.")
+@click.option("--command", metavar="LINE", help="A shell line, for shell executors.")
+@click.option(
+    "--executor", metavar="NAME", shell_complete=complete_executors, help="Only this executor may do it."
+)
+@click.option("--timeout", "timeout_minutes", metavar="MINUTES", type=float, help="The wall limit of one attempt.")
+@click.option("--tag", "tags", metavar="WORD", multiple=True, help="May be repeated.")
+@click.option(
+    "--depends-on",
+    metavar="ID",
+    multiple=True,
+    shell_complete=complete_ids,
+    help="Must be done first; repeatable.",
+)
+@click.option("--verify", metavar="LINE", multiple=True, help="A shell line that must exit 0; repeatable.")
+@click.option("--requires", metavar="WORD", multiple=True, help="A capability it needs; repeatable.")
+@click.option("--touches", metavar="GLOB", multiple=True, help="Paths that it will change; repeatable.")
+@click.option(
+    "--criteria", "acceptance_criteria", metavar="TEXT", multiple=True, help="When is it done; repeatable."
+)
+@click.option("--repo", metavar="FOLDER", type=click.Path(), help="The repository that it is about.")
+@click.option("--workspace", type=click.Choice(("worktree", "repo", "none")), help="Where an attempt works.")
+@click.option("--max-attempts", type=int, help="How many attempts may be used up.")
+@click.option("--budget", "budget_usd", metavar="USD", type=float, help="What all attempts together may cost.")
+@click.option("--model", help="The model, in the executor's own words.")
+@click.option("-b", "--body", metavar="TEXT", help="The text below the frontmatter; - reads it from stdin.")
+@click.option("-F", "--file", "file", metavar="FILE", help="A whole task file; - reads it from stdin.")
+@common_options
+@pass_app
+def create(app: App, *, id_: str | None, body: str | None, file: str | None, **options: Any) -> None:
+    """Make a task from options, from a file, or in your editor.
+
+    Prints the id. With -F the other options change or add keys of the file. Without anything, and on a
+    terminal, your editor opens with an empty task.
+    """
+    values = _given(options)
+    if file == "-" and body == "-":
+        raise UsageError("-F - and --body - both read stdin", hint="give one of them as text or as a file")
+    if file is not None:
+        draft = from_file(app, file, id_, values, body)
+    elif "title" in values or "command" in values:
+        draft = from_options(app, id_, values, body)
+    else:
+        draft = from_editor(app, id_, values, body)
+    _store(app, draft)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: list(value) if key in _LISTS else value for key, value in options.items()}
+    return {key: value for key, value in kept.items() if value not in (None, [])}
+
+
+def _store(app: App, draft: TaskDraft) -> None:
+    control = app.writable()
+    task = control.create_task(draft)
+    if app.format in ("table", "name"):
+        print_lines([task.id])
+    else:
+        print_record(app.format, task_row(task, control.store), ())

@@ -1,0 +1,72 @@
+"""``task edit``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.find import complete_ids, find_task
+from autopilot.cli.output import print_rows
+from autopilot.cli.taskview import COLUMNS, task_row
+from autopilot.errors import TaskFormatError, UsageError
+
+if TYPE_CHECKING:
+    from autopilot.models import InvalidTask, Task
+
+__all__ = ["edit"]
+
+
+@click.command()
+@click.argument("task_id", metavar="ID", shell_complete=complete_ids)
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set a key; lists as a,b or [a, b].")
+@click.option("--unset", metavar="KEY", multiple=True, help="Remove a key.")
+@common_options
+@pass_app
+def edit(app: App, *, task_id: str, settings: tuple[str, ...], unset: tuple[str, ...]) -> None:
+    """Change a task in your editor, or single keys with --set.
+
+    Only the bytes of the keys that are set change. A running attempt goes on with the text that it began with.
+    """
+    task = find_task(app, task_id)
+    changed = _set(app, task, settings, unset) if settings or unset else _in_editor(app, task)
+    print_rows(app.format, [task_row(changed, app.control.store)], COLUMNS)
+
+
+def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Sequence[str]) -> Task:
+    from autopilot.cli.task.assign import assignments
+    from autopilot.models import InvalidTask
+
+    values = assignments(settings, unset)
+    try:
+        changed = app.control.store.edit(task.id, values)
+    except TaskFormatError as fault:
+        if isinstance(task, InvalidTask):
+            raise
+        raise UsageError(fault.message, hint=fault.hint) from None
+    app.control.store.notify()
+    return changed
+
+
+def _in_editor(app: App, task: Task | InvalidTask) -> Task:
+    from autopilot.cli.editor import edit_text, keep
+    from autopilot.system.durable import read_file
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "there is no terminal to edit on", hint=f"autopilotctl task edit {task.id} --set KEY=VALUE"
+        )
+    before = read_file(task.path)
+    after = edit_text(before)
+    if after == before:
+        app.note("nothing was changed")
+    try:
+        changed = app.control.store.replace_text(task.id, after, digest=hashlib.sha256(before).hexdigest())
+    except TaskFormatError as fault:
+        raise keep(fault, after, f"cp {{path}} {task.path}") from None
+    app.control.store.notify()
+    return changed
