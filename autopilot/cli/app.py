@@ -25,12 +25,14 @@ class App:
         environ: the environment variables.
         root_option: the value of ``--root``, None where it was not given.
         format: how data is printed: one of ``FORMATS``.
+        plugins_asked: whether plugins had the chance to add commands in this run.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.root_option: str | None = None
         self.format = "table"
+        self.plugins_asked = False
 
     @functools.cached_property
     def control(self) -> Control:

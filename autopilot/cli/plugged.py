@@ -26,12 +26,14 @@ class PluggedGroup(LazyGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the core's commands, then the plugins'."""
-        self._ask_plugins(ctx)
+        self._ask_plugins(ctx, listing=True)
         super().format_commands(ctx, formatter)
 
-    def _ask_plugins(self, ctx: click.Context) -> None:
+    def _ask_plugins(self, ctx: click.Context, *, listing: bool = False) -> None:
         app = ctx.find_object(App)
-        if app is not None:
-            from autopilot.cli.plugin_commands import add_commands
+        if app is None:
+            return
+        from autopilot.cli.plugin_commands import add_commands, nobody_adds
 
+        if not (listing and nobody_adds(app)):
             add_commands(self, app)

@@ -79,7 +79,7 @@ def _require_local(control: Control) -> None:
 
 def _queue(control: Control) -> None:
     from autopilot.models import TaskDraft
-    from autopilot.taskfile.render import render
+    from autopilot.taskfile import render
 
     for values, body in stage.TASKS:
         control.create_task(TaskDraft(id=values["id"], text=render(values, body)))

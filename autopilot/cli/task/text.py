@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from autopilot.cli.app import App
@@ -25,13 +26,13 @@ def from_options(app: App, id_: str | None, values: Mapping[str, Any], body: str
     Raises:
         UsageError: a value is wrong.
     """
-    from autopilot.taskfile.render import render
+    from autopilot.taskfile import render
 
     command = values.get("command")
     values = {"title": command.strip().split("\n")[0] if command else "", **values}
     task_id = id_ or _new_id(app)
-    text = render({"id": task_id, **values}, _ended(_body(body)))
-    return _checked(task_id, text, typed=True)
+    with _typed():
+        return _checked(task_id, render({"id": task_id, **values}, _ended(_body(body))))
 
 
 def from_file(app: App, file: str, id_: str | None, values: Mapping[str, Any], body: str | None) -> TaskDraft:
@@ -45,13 +46,14 @@ def from_file(app: App, file: str, id_: str | None, values: Mapping[str, Any], b
         raise UsageError("--body and --file exclude each other", hint="write the text into the file")
     data = _read(file)
     task_id = _id_of(app, data, file, id_)
-    draft = _checked(task_id, data, typed=False, path=file, any_id=id_ is not None)
+    draft = _checked(task_id, data, path=file, any_id=id_ is not None)
     changed = {**({"id": id_} if id_ else {}), **values}
     if not changed:
         return draft
-    from autopilot.taskfile.edit import edit
+    from autopilot.taskfile import edit
 
-    return _checked(task_id, edit(data, changed), typed=True)
+    with _typed():
+        return _checked(task_id, edit(data, changed))
 
 
 def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str | None) -> TaskDraft:
@@ -66,7 +68,7 @@ def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str 
             "nothing says what is to be done", hint="give --title (and --command or --body), or a file with -F"
         )
     from autopilot.cli.editor import edit_text
-    from autopilot.taskfile.render import render
+    from autopilot.taskfile import render
 
     template = render(
         {"title": "…", "priority": "medium", "task_type": "general", **values}, body or _TEMPLATE_BODY
@@ -76,29 +78,33 @@ def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str 
         raise UsageError("nothing was changed in the editor, so no task was made")
     task_id = _id_of(app, data, "-", id_)
     try:
-        return _checked(task_id, data, typed=False)
+        return _checked(task_id, data)
     except TaskFormatError as fault:
         from autopilot.cli.editor import keep
 
         raise keep(fault, data, "autopilotctl task create -F {path}") from None
 
 
-def _checked(task_id: str, data: bytes, *, typed: bool, path: str = "", any_id: bool = False) -> TaskDraft:
+@contextmanager
+def _typed() -> Iterator[None]:
+    """A value that was typed on the command line is a matter of usage, and not of a file."""
+    try:
+        yield
+    except TaskFormatError as fault:
+        raise UsageError(fault.message, hint=fault.hint) from None
+
+
+def _checked(task_id: str, data: bytes, *, path: str = "", any_id: bool = False) -> TaskDraft:
     """The draft, if the core's own reader takes it."""
     from autopilot.models import TaskDraft
-    from autopilot.taskfile.codec import parse
+    from autopilot.taskfile import parse
 
-    try:
-        parse(data, path=path, expected_id=None if any_id else task_id)
-    except TaskFormatError as fault:
-        if typed:
-            raise UsageError(fault.message, hint=fault.hint) from None
-        raise
+    parse(data, path=path, expected_id=None if any_id else task_id)
     return TaskDraft(id=task_id, text=data)
 
 
 def _id_of(app: App, data: bytes, file: str, id_: str | None) -> str:
-    from autopilot.taskfile.codec import parse_frontmatter
+    from autopilot.taskfile import parse_frontmatter
 
     if id_ is not None:
         return id_
@@ -109,7 +115,7 @@ def _id_of(app: App, data: bytes, file: str, id_: str | None) -> str:
 
 
 def _id_from_name(file: str) -> str:
-    from autopilot.taskfile.ids import check_id
+    from autopilot.taskfile import check_id
 
     stem, suffix = os.path.splitext(os.path.basename(file))
     try:
@@ -121,7 +127,7 @@ def _id_from_name(file: str) -> str:
 def _new_id(app: App) -> str:
     from random import SystemRandom
 
-    from autopilot.taskfile.ids import new_id
+    from autopilot.taskfile import new_id
 
     return new_id(app.control.clock, SystemRandom())
 
