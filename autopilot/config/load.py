@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from autopilot.config.settings import Settings
+from autopilot.config.template import default_config_text
 from autopilot.errors import ConfigError, SetupError
 from autopilot.system.durable import read_file
 
 if TYPE_CHECKING:
     from autopilot.config.node import Node
 
-__all__ = ["VARIABLES", "load_settings", "origins"]
+__all__ = ["VARIABLES", "default_config_text", "load_settings", "origins"]
 
 _LIMIT = 1024 * 1024
 

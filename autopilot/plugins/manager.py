@@ -85,6 +85,7 @@ class PluginManager:
         self._worker = Worker()
         self._records: list[Record] | None = None
         self._callers: dict[str, list[tuple[Record, Implementation]]] = {}
+        self._ready: set[str | None] = set()
 
     # ------------------------------------------------------------------ asking
 
@@ -196,6 +197,7 @@ class PluginManager:
             return self._fault(record, hook, sentence(fault), fault)
         if wrong:
             return self._fault(record, hook, wrong, None)
+        record.faults.pop(hook, None)
         return None if value is None else Answer(plugin=record.name, value=value)
 
     def _run(
@@ -240,9 +242,9 @@ class PluginManager:
         return ask
 
     def _fault(self, record: Record, hook: str, reason: str, error: BaseException | None) -> Answer:
-        record.faults += 1
-        if record.faults >= MAX_FAULTS:
-            self._quarantine(record, hook, f"{hook} failed, fault {record.faults}: {reason}", everything=False)
+        count = record.faults[hook] = record.faults.get(hook, 0) + 1
+        if count >= MAX_FAULTS:
+            self._quarantine(record, hook, f"{hook} failed {count} times in a row: {reason}", everything=False)
         return Answer(plugin=record.name, fault=reason, error=error)
 
     def _quarantine(self, record: Record, hook: str, reason: str, *, everything: bool) -> None:
@@ -297,9 +299,9 @@ class PluginManager:
 
     def _load(self, hook: str | None) -> None:
         """Load every plugin that may implement ``hook``; all for None."""
-        pending = [record for record in self._all() if record.status is None]
-        if not pending:
+        if hook in self._ready or None in self._ready:
             return
+        pending = [record for record in self._all() if record.status is None]
         self._try([record for record in pending if record.builtin is None and record.hooks is None])
         for record in pending:
             known = record.hooks
@@ -307,6 +309,7 @@ class PluginManager:
                 hook is None or known is None or hook in known or hook in GUARDING_HOOKS
             ):
                 self._load_one(record)
+        self._ready.add(hook)
 
     def _try(self, records: Sequence[Record]) -> None:
         if not self._use_trials or not records:

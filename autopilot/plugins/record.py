@@ -54,6 +54,7 @@ class Record:
     Attributes:
         builtin: the object, for a plugin of the core.
         hooks: what a trial found, before the plugin is loaded; None where that is not known.
+        faults: hook -> how many times it failed in a row.
     """
 
     ref: PluginRef
@@ -63,7 +64,7 @@ class Record:
     notes: list[str] = attrs.field(factory=list)
     hooks: frozenset[str] | None = None
     implementations: tuple[Implementation, ...] = ()
-    faults: int = 0
+    faults: dict[str, int] = attrs.field(factory=dict)
 
     @property
     def name(self) -> str:

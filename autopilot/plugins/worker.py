@@ -79,9 +79,8 @@ def _serve(
                 outbox.put((None, no_second_self(work)))
             except Exception as fault:
                 outbox.put((fault, None))
-            except (
-                BaseException
-            ) as fault:  # sys.exit and the like mean nothing here; Ctrl-C comes to the main thread
+            except BaseException as fault:
+                # sys.exit and the like mean nothing in a thread, and a real Ctrl-C comes to the main one.
                 outbox.put((PluginFault(sentence(fault)), None))
             del work
     except SystemExit:  # the interrupt of a thread that was given up, late
