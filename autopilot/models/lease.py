@@ -114,9 +114,11 @@ class Ending:
         record: the record to keep (counters, parking, reason); token and seq are the store's own business.
         result: what to write under ``result:`` in the Markdown; None leaves it as it is.
         events: facts to be logged with the commit.
+        at: when it was committed; the store fills it in.
     """
 
     status: Status
     record: TaskRecord
     result: Mapping[str, Any] | None = None
     events: tuple[EventDraft, ...] = ()
+    at: datetime | None = None

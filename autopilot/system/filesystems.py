@@ -34,4 +34,4 @@ def _mount(line: str) -> tuple[str, str]:
 
 
 def _contains(folder: str, path: str) -> bool:
-    return bool(folder) and (folder == "/" or path == folder or path.startswith(folder + "/"))
+    return bool(folder) and (folder in ("/", path) or path.startswith(folder + "/"))

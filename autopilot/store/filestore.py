@@ -1,0 +1,518 @@
+"""The file store: tasks are Markdown files, leases and records are small JSON files beside them.
+
+``docs/explanation/architecture.md`` tells the protocol; ``protocol`` has its rules as pure functions, and the
+other modules of this package each know one kind of file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from autopilot.errors import (
+    AlreadyExistsError,
+    AutopilotError,
+    BusyError,
+    LeaseLostError,
+    NotFoundError,
+    TaskFormatError,
+)
+from autopilot.models import (
+    AttemptResult,
+    Ending,
+    Event,
+    EventDraft,
+    InvalidTask,
+    Lease,
+    LeaseSignal,
+    LeaseState,
+    Status,
+    Task,
+    TaskDraft,
+    TaskRecord,
+)
+from autopilot.store import protocol
+from autopilot.store.contract import Changes, Publish, SlotLimits, Store
+from autopilot.store.eyes import Eyes
+from autopilot.store.layout import Layout
+from autopilot.store.leasefiles import Beat, LeaseFiles, boot_mark
+from autopilot.store.markdown import MarkdownFiles
+from autopilot.store.results import read_result, write_result
+from autopilot.store.scan import Scanner
+from autopilot.store.storelocks import StoreLocks
+from autopilot.system.clock import Clock, SystemClock
+from autopilot.system.durable import storage_error
+from autopilot.system.processes import ProcessIdentity, identify, is_alive
+from autopilot.taskfile import edit, parse
+from autopilot.taskfile.ids import check_id
+
+__all__ = ["FileStore"]
+
+
+class FileStore(Store):
+    """Tasks, leases and results of one root folder.
+
+    Args:
+        root: the ``.autopilot`` folder; made by the first write when it is missing.
+        publish: puts events into the log.
+        durability: ``full`` survives power cuts, ``process`` the death of processes only, without fsync.
+        watch: False does without inotify.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        publish: Publish,
+        clock: Clock | None = None,
+        durability: str = "full",
+        watch: bool = True,
+    ) -> None:
+        sync = durability != "process"
+        self._layout = Layout(root)
+        self._publish = publish
+        self._clock = clock or SystemClock()
+        self._sync = sync
+        self._faults: list[str] = []
+        self._files = MarkdownFiles(self._layout, sync=sync, faults=self._note)
+        self._leases = LeaseFiles(self._layout, sync=sync, faults=self._note)
+        self._locks = StoreLocks(self._layout)
+        self._eyes = Eyes(self._layout, watch=watch)
+        self._scanner = Scanner(self._layout, self._files, self._leases, self._eyes)
+        self._unpublished: dict[str, tuple[Event, ...]] = {}
+        self._retold: set[tuple[str, int, int]] = set()
+        self._me: ProcessIdentity | None = None
+
+    def _note(self, fault: str) -> None:
+        if fault not in self._faults:
+            self._faults.append(fault)
+
+    def faults(self) -> list[str]:
+        """Sentences about files that could not be read or had to be set aside, each told once."""
+        faults, self._faults = self._faults, []
+        return faults
+
+    # ------------------------------------------------------------------ tasks
+
+    def create(self, draft: TaskDraft, events: Sequence[EventDraft] = ()) -> Task:
+        """Store a new task; see ``Store.create``."""
+        check_id(draft.id)
+        task = parse(draft.text, path=self._layout.task(draft.id), expected_id=draft.id)
+        with self._locks.task(draft.id):
+            old = self._leases.record(draft.id)
+            record, stamped = protocol.creation_events(draft.id, old, events, self._clock)
+            try:
+                self._files.create(draft.id, draft.text)
+            except AlreadyExistsError:
+                raise _taken(draft.id) from None
+            try:
+                if old is not None:
+                    self._leases.write_record(record)
+                self._publish(stamped)
+            except Exception:
+                self._files.withdraw(draft.id, draft.text)
+                raise
+        return task
+
+    def get(self, task_id: str) -> Task | InvalidTask:
+        """Read one task freshly; see ``Store.get``."""
+        self._layout.task(task_id)
+        lease = self._leases.read(task_id)
+        task = self._load(task_id)
+        if lease is None and isinstance(task, Task) and task.status in (Status.CLAIMED, Status.IN_PROGRESS):
+            # It may have been claimed between the two reads.
+            lease = self._leases.read(task_id)
+        return self._shown(task, lease)
+
+    def tasks(self) -> Iterable[Task | InvalidTask]:
+        """All tasks in the order of their ids, as ``get`` shows them."""
+        held = set(self._leases.ids())
+        for task_id in self._files.ids():
+            try:
+                task = self._files.load(task_id)
+            except FileNotFoundError:
+                continue
+            yield self._shown(task, self._leases.read(task_id) if task_id in held else None)
+
+    def ids(self) -> list[str]:
+        """All ids, sorted, without reading the tasks."""
+        return self._files.ids()
+
+    def edit(self, task_id: str, values: Mapping[str, Any], *, digest: str = "") -> Task:
+        """Set frontmatter keys; see ``Store.edit``."""
+
+        def change(data: bytes) -> bytes:
+            self._check_digest(task_id, data, digest)
+            return edit(data, values)
+
+        return self._rewrite(task_id, change)
+
+    def replace_text(self, task_id: str, text: bytes, *, digest: str) -> Task:
+        """Put a whole new text if the file still has ``digest``; see ``Store.replace_text``."""
+
+        def change(data: bytes) -> bytes:
+            self._check_digest(task_id, data, digest)
+            return text
+
+        return self._rewrite(task_id, change)
+
+    def _rewrite(self, task_id: str, change: Any) -> Task:
+        path = self._layout.task(task_id)
+
+        def checked(data: bytes) -> bytes:
+            new = change(data)
+            parse(new, path=path, expected_id=task_id)
+            return bytes(new)
+
+        with self._locks.task(task_id):
+            try:
+                new = self._files.rewrite(task_id, checked, point="edit")
+            except FileNotFoundError:
+                raise _missing(task_id) from None
+            lease = self._leases.read(task_id)
+            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease)
+
+    def _check_digest(self, task_id: str, data: bytes, digest: str) -> None:
+        import hashlib
+
+        if digest and hashlib.sha256(data).hexdigest() != digest:
+            raise BusyError(
+                f"the file of task {task_id} changed since it was read",
+                hint="read it again and repeat the edit",
+                code="changed",
+            )
+
+    def _load(self, task_id: str) -> Task | InvalidTask:
+        try:
+            return self._files.load(task_id)
+        except FileNotFoundError:
+            raise _missing(task_id) from None
+
+    def _shown(self, task: Task | InvalidTask, lease: Lease | None) -> Task | InvalidTask:
+        if isinstance(task, InvalidTask):
+            return task
+        parked = lease is None and task.status is Status.PENDING and task.updated_at is not None
+        return protocol.overlay(task, lease, self._leases.record(task.id) if parked else None)
+
+    # ------------------------------------------------------------------ watching
+
+    def changes(self) -> Changes:
+        """What changed since this object's last call; everything on the first."""
+        return self._scanner.changes()
+
+    def wait(self, timeout: float) -> bool:
+        """Block until something may have changed, at most ``timeout`` seconds; whether it did."""
+        return self._eyes.wait(timeout)
+
+    def notify(self) -> None:
+        """Wake every ``wait`` on this root, in all processes. A full disk is no fault here."""
+        with contextlib.suppress(OSError, AutopilotError):
+            self._layout.prepare(self._layout.state)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            fd = os.open(self._layout.bell, flags, 0o600)
+            try:
+                os.write(fd, b"!")
+            finally:
+                os.close(fd)
+
+    # ------------------------------------------------------------------ leases: reading
+
+    def leases(self) -> list[Lease]:
+        """All leases, sorted by task id; see ``Store.leases``."""
+        return self._leases.all()
+
+    def lease(self, task_id: str) -> Lease | None:
+        """The lease of one task, None where nobody holds it."""
+        self._layout.task(task_id)
+        return self._leases.read(task_id)
+
+    def record(self, task_id: str) -> TaskRecord:
+        """What is remembered of a task; see ``Store.record``."""
+        path = self._layout.task(task_id)
+        lease = self._leases.read(task_id)
+        if lease is not None:
+            return lease.record
+        kept = self._leases.record(task_id)
+        if kept is not None:
+            return kept
+        task = self._files.load(task_id) if os.path.lexists(path) else None
+        return self._fresh_record(task_id, task)
+
+    def _fresh_record(self, task_id: str, task: Task | InvalidTask | None) -> TaskRecord:
+        attempt = max(task.attempt if isinstance(task, Task) else 0, self._leases.last_run(task_id))
+        status = task.status if isinstance(task, Task) else Status.PENDING
+        return protocol.fresh_record(task_id, attempt, status, self._clock.now())
+
+    # ------------------------------------------------------------------ leases: steps
+
+    def claim(
+        self,
+        task_id: str,
+        *,
+        executor: str,
+        owner: ProcessIdentity,
+        limits: SlotLimits,
+        ttl_s: float,
+        digest: str = "",
+        events: Sequence[EventDraft] = (),
+    ) -> Lease:
+        """Take a pending task; see ``Store.claim``."""
+        self._layout.task(task_id)
+        with contextlib.ExitStack() as stripe:
+            with self._locks.claims():
+                stripe.enter_context(self._locks.task(task_id))
+                task = self._claimable(task_id, digest)
+                protocol.check_slots(self._leases.all(beats=False), executor, limits)
+                record = self._leases.record(task_id) or self._fresh_record(task_id, task)
+                lease = protocol.claimed(
+                    record,
+                    token=max(record.token, task.attempt, self._leases.last_run(task_id)) + 1,
+                    executor=executor,
+                    owner=owner,
+                    ttl_s=ttl_s,
+                    events=events,
+                    clock=self._clock,
+                )
+                self._leases.write(lease, "claim.lease")
+            try:
+                self._publish(lease.outbox)
+            except Exception:
+                with contextlib.suppress(AutopilotError, OSError):
+                    self._leases.undo_claim(task_id)
+                raise
+            self._project_markdown(lease, "claim.md", sync_name=False)
+        return attrs.evolve(lease, outbox=())
+
+    def _claimable(self, task_id: str, digest: str) -> Task:
+        self._settle(task_id)
+        try:
+            text = self._files.read(task_id, watch=True)
+        except FileNotFoundError:
+            raise _missing(task_id) from None
+        except OSError as fault:
+            raise storage_error(fault, self._layout.task(task_id)) from fault
+        if text.busy:
+            raise BusyError(f"the file of task {task_id} is open for writing elsewhere", code="changed")
+        task = parse(text.data, path=self._layout.task(task_id), expected_id=task_id)
+        protocol.check_claimable(task, self._leases.read(task_id), digest)
+        return task
+
+    def start(
+        self,
+        lease: Lease,
+        *,
+        owner: ProcessIdentity,
+        guardian: ProcessIdentity | None = None,
+        events: Sequence[EventDraft] = (),
+    ) -> Lease:
+        """Make the runner the owner; see ``Store.start``."""
+        task_id = lease.task_id
+        with self._locks.task(task_id):
+            begun = protocol.started(
+                self._leases.read(task_id), lease, owner=owner, guardian=guardian, events=events, clock=self._clock
+            )
+            self._leases.write_beat(task_id, self._beat(begun, 0))
+            self._leases.write(begun, "start.lease")
+            self._unpublished[task_id] = begun.outbox
+            self._publish_started(begun)
+        return attrs.evolve(begun, outbox=())
+
+    def _publish_started(self, lease: Lease) -> None:
+        # The attempt goes on when the log refuses: its events stay in the lease, and go with the next beat.
+        events = self._unpublished.get(lease.task_id)
+        if events is None:
+            return
+        try:
+            self._publish(events)
+        except (AutopilotError, OSError) as fault:
+            self._note(f"events of {lease.task_id} wait in its lease: {fault}")
+            return
+        self._leases.write_beat(lease.task_id, self._beat(lease, lease.record.seq))
+        del self._unpublished[lease.task_id]
+
+    def _beat(self, lease: Lease, published: int) -> Beat:
+        return Beat(lease.token, boot_mark(lease.owner.boot), self._clock.monotonic(), published)
+
+    def renew(self, lease: Lease) -> LeaseSignal:
+        """A sign of life by the owner; see ``Store.renew``."""
+        task_id = lease.task_id
+        with self._locks.task(task_id):
+            held = protocol.check_current(self._leases.read(task_id), lease)
+            last = self._leases.beat(task_id)
+            published = last.published if last is not None and last.token == held.token else 0
+            self._leases.write_beat(task_id, self._beat(held, published))
+            self._publish_started(held)
+        return LeaseSignal(cancel=held.cancel)
+
+    def report(self, lease: Lease, result: AttemptResult) -> None:
+        """Record what the attempt came to; see ``Store.report``."""
+        held = self._leases.read(lease.task_id)
+        if held is None or held.token != lease.token or not protocol.holds(held):
+            raise LeaseLostError(f"attempt {lease.token} of task {lease.task_id} does not hold it any more")
+        write_result(self._layout, result, token=lease.token, task_id=lease.task_id, sync=self._sync)
+        self.notify()
+
+    def result(self, lease: Lease) -> AttemptResult | None:
+        """The report of this lease's token, if there is one."""
+        return read_result(self._layout, lease.task_id, lease.token, self._note)
+
+    def finish(self, lease: Lease, ending: Ending) -> Task | InvalidTask | None:
+        """End a lease; see ``Store.finish``."""
+        task_id = lease.task_id
+        with self._locks.task(task_id):
+            current = self._leases.read(task_id)
+            carried = self._not_in_log(current) if current is not None else ()
+            last = protocol.ended(current, lease, ending, carried=carried, clock=self._clock)
+            self._leases.write(last, "finish.lease")
+            self._unpublished.pop(task_id, None)
+            return self._project_ending(last, "finish.md")
+
+    def _not_in_log(self, lease: Lease) -> tuple[Event, ...]:
+        if lease.state is LeaseState.CLAIMED:
+            # Whoever claimed published before it returned; a claimer that died in between did not return.
+            return () if lease.owner == self._identity() else lease.outbox
+        beat = self._leases.beat(lease.task_id)
+        known = beat is not None and beat.token == lease.token and beat.published >= lease.record.seq
+        return () if known else lease.outbox
+
+    def move(self, task_id: str, ending: Ending, *, expected: Status) -> Task | InvalidTask | None:
+        """Change the status of a task that nobody holds; see ``Store.move``."""
+        with self._locks.task(task_id):
+            self._settle(task_id)
+            task = self._load(task_id)
+            if isinstance(task, InvalidTask):
+                raise TaskFormatError(
+                    task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
+                )
+            protocol.check_movable(task, self._leases.read(task_id), ending.status, expected)
+            record = self._leases.record(task_id) or self._fresh_record(task_id, task)
+            last = protocol.moved(record, ending, owner=self._identity(), clock=self._clock)
+            self._leases.write(last, "move.lease")
+            return self._project_ending(last, "move.md")
+
+    def request_cancel(self, task_id: str, *, by: str) -> bool:
+        """Ask the runner of a held task to stop; whether the task was held."""
+        self._layout.task(task_id)
+        with self._locks.task(task_id):
+            lease = self._leases.read(task_id)
+            if lease is None or not protocol.holds(lease):
+                return False
+            if lease.cancel is None:
+                self._leases.write_cancel(task_id, lease.token, by)
+        self.notify()
+        return True
+
+    # ------------------------------------------------------------------ projections
+
+    def project(self) -> int:
+        """Redo the projections of every commit that a crash cut off; how many there were."""
+        done = 0
+        for task_id in self._leases.ids():
+            with self._locks.task_if_free(task_id) as free:
+                done += free and self._reproject(task_id)
+        for task_id in self._leases.leftovers():
+            with self._locks.task_if_free(task_id) as free:
+                if free and not self._leases.present(task_id):
+                    self._leases.sweep(task_id)
+        self._scanner.clear_leftovers()
+        return done
+
+    def _reproject(self, task_id: str) -> bool:
+        lease = self._leases.read(task_id)
+        if lease is None:
+            return self._leases.set_aside(task_id)
+        if lease.state is LeaseState.ENDED:
+            self._project_ending(lease, "project.md")
+            return not self._leases.present(task_id)
+        return self._project_held(lease)
+
+    def _settle(self, task_id: str) -> None:
+        """Finish what a crash left of this task; under its lock."""
+        if self._leases.present(task_id):
+            self._reproject(task_id)
+
+    def _project_ending(self, lease: Lease, point: str) -> Task | InvalidTask | None:
+        shown, written = self._project_markdown(lease, point, sync_name=True)
+        told = self._tell(lease.task_id, lease.outbox)
+        with contextlib.suppress(AutopilotError):
+            if written and told:
+                self._leases.retire(lease.task_id)
+            elif told and lease.outbox:
+                # The file may stay unreadable for days; its events are not to be told on every tick.
+                self._leases.write(attrs.evolve(lease, outbox=()), "told.lease")
+        return shown
+
+    def _project_held(self, lease: Lease) -> bool:
+        key = (lease.task_id, lease.record.seq, lease.token)
+        if key in self._retold or is_alive(lease.owner) is not False:
+            return False
+        events = self._not_in_log(lease)
+        _, written = self._project_markdown(lease, "project.md", sync_name=False)
+        if not (self._tell(lease.task_id, events) and written):
+            return False
+        self._retold.add(key)
+        return bool(events)
+
+    def _tell(self, task_id: str, events: Sequence[Event]) -> bool:
+        try:
+            if events:
+                self._publish(events)
+            return True
+        except (AutopilotError, OSError) as fault:
+            self._note(f"events of {task_id} wait in its lease: {fault}")
+            return False
+
+    def _project_markdown(
+        self, lease: Lease, point: str, *, sync_name: bool
+    ) -> tuple[Task | InvalidTask | None, bool]:
+        """Write a lease's state into its file; the task as it then reads, and whether there is nothing left to do.
+
+        A file that is half saved, open in an editor or on a full disk is left alone: it is tried again later.
+        """
+        task_id = lease.task_id
+        path = self._layout.task(task_id)
+
+        def change(data: bytes) -> bytes:
+            task = parse(data, path=path, expected_id=task_id)
+            values = protocol.markdown_values(lease, task)
+            return edit(data, values) if values else data
+
+        try:
+            new = self._files.rewrite(task_id, change, point=point, sync_name=sync_name)
+            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease), True
+        except FileNotFoundError:
+            return None, True
+        except AutopilotError as fault:
+            self._note(f"the status of {task_id} could not be written into its file yet: {fault}")
+            return self._as_it_is(lease), False
+
+    def _as_it_is(self, lease: Lease) -> Task | InvalidTask | None:
+        try:
+            return self._shown(self._files.load(lease.task_id), lease)
+        except FileNotFoundError:
+            return None
+
+    def _identity(self) -> ProcessIdentity:
+        if self._me is None or self._me.pid != os.getpid():
+            self._me = identify()
+        return self._me
+
+    def close(self) -> None:
+        """Give back file descriptors; leave a copy of the summaries for the next start."""
+        self._scanner.save()
+        self._eyes.close()
+        self._locks.close()
+
+
+def _missing(task_id: str) -> NotFoundError:
+    return NotFoundError(f"there is no task {task_id!r}", hint="`autopilotctl task list` shows all ids")
+
+
+def _taken(task_id: str) -> AlreadyExistsError:
+    return AlreadyExistsError(
+        f"there is a task {task_id!r} already; nothing was changed", hint="choose another id, or edit that task"
+    )

@@ -1,0 +1,99 @@
+"""Where everything of a file store lies below its root, and which names may be used there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from autopilot.errors import NotFoundError
+from autopilot.system.durable import ensure_folder, storage_error
+
+__all__ = ["Layout", "is_task_name"]
+
+_SUFFIX = ".md"
+_LONGEST_NAME = 200
+
+
+def is_task_name(name: str) -> bool:
+    """Whether a name in the tasks folder stands for a task, valid or not: ``<id>.md``, not hidden."""
+    return name.endswith(_SUFFIX) and not name.startswith(".") and len(name) > len(_SUFFIX)
+
+
+class Layout:
+    """The paths of one root. A symbolic link to the root is resolved once, here; links inside are refused."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.realpath(root)
+        self.tasks = f"{self.root}/tasks"
+        self.state = f"{self.root}/state"
+        self.leases = f"{self.state}/leases"
+        self.records = f"{self.state}/records"
+        self.locks = f"{self.state}/locks"
+        self.index = f"{self.state}/index"
+        self.corrupt = f"{self.state}/corrupt"
+        self.conflicts = f"{self.root}/conflicts"
+        self.runs = f"{self.root}/runs"
+        self.bell = f"{self.state}/bell"
+        self._checked: set[str] = set()
+
+    def task(self, task_id: str) -> str:
+        """The Markdown file of a task.
+
+        Raises:
+            NotFoundError: the text can be no file name in the tasks folder.
+        """
+        if (
+            not task_id
+            or len(task_id) > _LONGEST_NAME
+            or task_id.startswith(".")
+            or "/" in task_id
+            or "\0" in task_id
+        ):
+            raise NotFoundError(f"there is no task {task_id!r}", hint="`autopilotctl task list` shows all ids")
+        return f"{self.tasks}/{task_id}{_SUFFIX}"
+
+    def lease(self, task_id: str) -> str:
+        """The lease of a task in motion."""
+        return f"{self.leases}/{task_id}.json"
+
+    def beat(self, task_id: str) -> str:
+        """The owner's signs of life."""
+        return f"{self.leases}/{task_id}.beat"
+
+    def cancel(self, task_id: str) -> str:
+        """The request to stop."""
+        return f"{self.leases}/{task_id}.cancel"
+
+    def record(self, task_id: str) -> str:
+        """What is remembered of a task that nobody holds."""
+        return f"{self.records}/{task_id}.json"
+
+    def run(self, task_id: str, token: int) -> str:
+        """The folder of one attempt."""
+        return f"{self.runs}/{task_id}/{token}"
+
+    def prepare(self, *folders: str) -> None:
+        """Make folders that are missing, and refuse those that are symbolic links or no folders.
+
+        Each folder is looked at once by each object.
+
+        Raises:
+            StorageError: the disk refuses, or a link stands where a folder of ours should be.
+        """
+        for folder in folders:
+            if folder not in self._checked:
+                ensure_folder(folder)
+                self.refuse_links(folder)
+                self._checked.add(folder)
+
+    def refuse_links(self, folder: str) -> None:
+        """Raise StorageError when ``folder``, or one above it inside the root, is a symbolic link."""
+        while len(folder) > len(self.root):
+            try:
+                linked = stat.S_ISLNK(os.lstat(folder).st_mode)
+            except FileNotFoundError:
+                linked = False
+            if linked:
+                raise storage_error(OSError(errno.ELOOP, "symbolic link"), folder)
+            folder = os.path.dirname(folder)

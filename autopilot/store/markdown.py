@@ -1,0 +1,289 @@
+"""Task files: read them, and write into them without ever destroying what a person saved meanwhile.
+
+A write is an exchange of names, after which the replaced file still lies there to be looked at. If it is not the
+one that was edited, a person saved in between: their file gets its place back, and the edit starts again from it.
+What fits nowhere is kept in ``conflicts/``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from autopilot.errors import BusyError, TaskFormatError
+from autopilot.models import InvalidTask, Task
+from autopilot.store.layout import Layout, is_task_name
+from autopilot.system.durable import create_file, storage_error, sync_folder, write_temporary
+from autopilot.system.exchange import being_written, exchange
+from autopilot.system.failpoints import failpoint
+from autopilot.taskfile import edit, parse
+from autopilot.taskfile.fields import OWNED_KEYS
+
+__all__ = ["LARGEST", "MarkdownFiles", "Text"]
+
+LARGEST = 1024 * 1024
+"""Bytes of the largest task file that is read."""
+
+_TRIES = 16
+_NO_FOLLOW = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK
+
+
+class Text(NamedTuple):
+    """A task file as it was read. ``busy``: somebody had it open for writing at that moment."""
+
+    data: bytes
+    status: os.stat_result
+    busy: bool
+
+
+class MarkdownFiles:
+    """The tasks folder.
+
+    Args:
+        faults: called with a sentence for each copy that had to be kept.
+    """
+
+    def __init__(self, layout: Layout, *, sync: bool, faults: Callable[[str], None]) -> None:
+        self._layout = layout
+        self._sync = sync
+        self._faults = faults
+
+    # ---------------------------------------------------------------- reading
+
+    def read(self, task_id: str, *, watch: bool = False) -> Text:
+        """Read a task file.
+
+        Args:
+            watch: look whether somebody is writing it (costs three system calls).
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: it cannot be read; ELOOP for a symbolic link, EISDIR for what is no regular file.
+        """
+        return _read(self._layout.task(task_id), watch)
+
+    def load(self, task_id: str) -> Task | InvalidTask:
+        """Read a task file as a task.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        path = self._layout.task(task_id)
+        try:
+            return self.judge(task_id, _read(path, False).data)
+        except FileNotFoundError:
+            raise
+        except OSError as fault:
+            return unreadable(task_id, path, fault)
+
+    def judge(self, task_id: str, data: bytes) -> Task | InvalidTask:
+        """Bytes of a task file as a task."""
+        path = self._layout.task(task_id)
+        try:
+            return parse(data, path=path, expected_id=task_id)
+        except TaskFormatError as fault:
+            return invalid(task_id, path, fault, data)
+
+    def ids(self) -> list[str]:
+        """All ids, sorted, of valid and invalid files."""
+        try:
+            return sorted(name[:-3] for name in os.listdir(self._layout.tasks) if is_task_name(name))
+        except FileNotFoundError:
+            return []
+
+    # ---------------------------------------------------------------- writing
+
+    def create(self, task_id: str, data: bytes) -> None:
+        """A new file, whole or not at all.
+
+        Raises:
+            AlreadyExistsError, StorageError.
+        """
+        self._layout.prepare(self._layout.tasks)
+        create_file(self._layout.task(task_id), data, point="create", sync=self._sync)
+
+    def withdraw(self, task_id: str, data: bytes) -> None:
+        """Take back a file that was just created, if it still has ``data``."""
+        path = self._layout.task(task_id)
+        if _holds(path, data):
+            os.unlink(path)
+            sync_folder(self._layout.tasks, sync=self._sync)
+
+    def rewrite(
+        self, task_id: str, change: Callable[[bytes], bytes], *, point: str, sync_name: bool = True
+    ) -> bytes:
+        """Apply ``change`` to the file's bytes as they are at this moment; what was written.
+
+        Args:
+            sync_name: make the new name durable, too; without it a power cut may bring the old text back.
+
+        Raises:
+            FileNotFoundError: there is none.
+            BusyError: somebody is writing it, or saves it again and again.
+            TaskFormatError: raised by ``change`` for text that it cannot read.
+            StorageError: the disk refuses; the old file is still there.
+        """
+        path = self._layout.task(task_id)
+        for _ in range(_TRIES):
+            before = self._read_quiet(path)
+            new = change(before.data)
+            if new == before.data:
+                return new
+            try:
+                swapped = self._swap(task_id, before, new, point)
+            except FileNotFoundError:
+                raise
+            except OSError as fault:
+                raise storage_error(fault, path) from fault
+            if swapped:
+                sync_folder(self._layout.tasks, sync=self._sync and sync_name)
+                failpoint(f"{point}.done")
+                return new
+        raise BusyError(f"{path} is being saved again and again", hint="try again later")
+
+    def _read_quiet(self, path: str) -> Text:
+        try:
+            text = _read(path, True)
+        except FileNotFoundError:
+            raise
+        except OSError as fault:
+            raise storage_error(fault, path) from fault
+        if text.busy:
+            raise BusyError(
+                f"{path} is open for writing in another program", hint="close it there", code="changed"
+            )
+        return text
+
+    def _swap(self, task_id: str, before: Text, new: bytes, point: str) -> bool:
+        path = self._layout.task(task_id)
+        temporary = write_temporary(path, new, point, self._sync, 0o600)
+        ours: tuple[bytes, ...] = (new, before.data)
+        try:
+            _copy_mode(temporary, before.status)
+            failpoint(f"{point}.swap")
+            if not exchange(temporary, path):
+                return _replace_unchanged(temporary, path, before.data)
+            failpoint(f"{point}.swapped")
+            if _holds(temporary, before.data):
+                os.unlink(temporary)
+                return True
+            # Somebody saved, or began to, after our look: their file gets its place back.
+            ours = (new,)
+            exchange(temporary, path)
+            return False
+        finally:
+            self._dispose(task_id, temporary, ours)
+
+    def _dispose(self, task_id: str, temporary: str, ours: tuple[bytes, ...]) -> None:
+        # Only bytes that we know are thrown away; anything else is somebody's work.
+        try:
+            left = _read(temporary, True)
+            if left.data in ours and not left.busy:
+                os.unlink(temporary)
+            else:
+                self.keep(task_id, temporary)
+        except FileNotFoundError:
+            pass
+
+    def keep(self, task_id: str, path: str) -> None:
+        """Move a text that fits nowhere into ``conflicts/``, and say so."""
+        layout = self._layout
+        layout.prepare(layout.conflicts)
+        place = f"{layout.conflicts}/{task_id}.conflict-{time.time_ns()}.md"
+        os.rename(path, place)
+        sync_folder(layout.conflicts, sync=self._sync)
+        self._faults(f"{task_id} was saved while it was being written; that version is kept as {place}")
+
+    def clear_leftover(self, name: str) -> None:
+        """Deal with a temporary file whose writer is dead: drop what is ours, keep what may be a person's.
+
+        The writer may have died between the exchange and its look at what it replaced.
+        """
+        temporary = f"{self._layout.tasks}/{name}"
+        task_id = name[1:].rsplit(".", 4)[0]
+        try:
+            left = _read(temporary, False)
+            if left.status.st_nlink > 1 or not left.data or self._says_the_same(task_id, left.data):
+                os.unlink(temporary)
+            else:
+                self.keep(task_id, temporary)
+        except FileNotFoundError:
+            pass
+
+    def _says_the_same(self, task_id: str, data: bytes) -> bool:
+        nothing = dict.fromkeys(OWNED_KEYS)
+        try:
+            current = _read(self._layout.task(task_id), False).data
+        except FileNotFoundError:
+            # A creation that was never acknowledged, or a task that was deleted since.
+            return True
+        try:
+            return current == data or edit(current, nothing) == edit(data, nothing)
+        except TaskFormatError:
+            return False
+
+
+def unreadable(task_id: str, path: str, fault: OSError) -> InvalidTask:
+    """A file that cannot even be opened."""
+    if fault.errno == errno.ELOOP:
+        why, hint = "is a symbolic link", "links inside the root are refused; put the file itself there"
+    elif fault.errno == errno.EISDIR:
+        why, hint = "is no regular file", "rename it, or move it out of the tasks folder"
+    else:
+        why, hint = f"cannot be read: {os.strerror(fault.errno or 0)}", "check its owner and mode"
+    return InvalidTask(id=task_id, path=path, message=f"the file {why}", hint=hint)
+
+
+def invalid(task_id: str, path: str, fault: TaskFormatError, data: bytes) -> InvalidTask:
+    """A file that is no task."""
+    import hashlib
+
+    return InvalidTask(
+        id=task_id,
+        path=path,
+        message=fault.message,
+        hint=fault.hint,
+        line=fault.line,
+        column=fault.column,
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _read(path: str, watch: bool) -> Text:
+    # O_NONBLOCK: a FIFO of that name must not hang us.
+    fd = os.open(path, _NO_FOLLOW)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR, "not a regular file", path)
+        busy = watch and being_written(fd)
+        data = os.read(fd, LARGEST + 1)
+        while 0 < len(data) <= LARGEST and (more := os.read(fd, LARGEST + 1 - len(data))):
+            data += more
+        return Text(data, status, busy)
+    finally:
+        os.close(fd)
+
+
+def _holds(path: str, data: bytes) -> bool:
+    """Whether the file has exactly these bytes and nobody is about to change them."""
+    text = _read(path, True)
+    return text.data == data and not text.busy
+
+
+def _copy_mode(path: str, status: os.stat_result) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if mode != 0o600:
+        os.chmod(path, mode)
+
+
+def _replace_unchanged(temporary: str, path: str, expected: bytes) -> bool:
+    # Without an exchange there is a gap between this look and the rename; nothing narrower exists there.
+    if not _holds(path, expected):
+        return False
+    os.replace(temporary, path)
+    return True

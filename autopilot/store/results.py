@@ -1,0 +1,53 @@
+"""The report of an attempt: written once by its runner, read by the tick that adopts it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+
+from autopilot.errors import AlreadyExistsError
+from autopilot.models import AttemptResult
+from autopilot.models.wire import dump, load
+from autopilot.store.layout import Layout
+from autopilot.system.durable import create_file, read_file
+
+__all__ = ["read_result", "write_result"]
+
+
+def write_result(layout: Layout, result: AttemptResult, *, task_id: str, token: int, sync: bool) -> None:
+    """Write the report of one attempt, unless there is one already: the first counts.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    folder = layout.run(task_id, token)
+    layout.prepare(folder)
+    data = json.dumps(dump(result), separators=(",", ":"), default=str).encode("ascii") + b"\n"
+    with contextlib.suppress(AlreadyExistsError):
+        create_file(_path(layout, task_id, token), data, point="report", sync=sync)
+
+
+def read_result(layout: Layout, task_id: str, token: int, faults: Callable[[str], None]) -> AttemptResult | None:
+    """The report of one attempt; None where there is none. One that cannot be read is moved aside and told."""
+    path = _path(layout, task_id, token)
+    try:
+        return load(AttemptResult, json.loads(read_file(path)))
+    except FileNotFoundError:
+        return None
+    except ValueError as fault:
+        _set_aside(layout, path, task_id, token)
+        faults(f"{path} cannot be read, so the attempt counts as lost: {fault}")
+        return None
+
+
+def _set_aside(layout: Layout, path: str, task_id: str, token: int) -> None:
+    layout.prepare(layout.corrupt)
+    with contextlib.suppress(OSError):
+        os.replace(path, f"{layout.corrupt}/{task_id}.{token}.result.{time.time_ns()}.json")
+
+
+def _path(layout: Layout, task_id: str, token: int) -> str:
+    return f"{layout.run(task_id, token)}/result.json"
