@@ -109,7 +109,7 @@ class Control:
         """
         url = self.settings.store
         if url.startswith("file:"):
-            from autopilot.store.files import FileStore
+            from autopilot.store.filestore import FileStore
 
             return FileStore(
                 self.root.folder, publish=self._publish, clock=self.clock, durability=self.settings.durability
