@@ -1,0 +1,26 @@
+"""Task files: Markdown with YAML frontmatter, read into ``Task`` and edited without touching a foreign byte.
+
+Importing this package does not import PyYAML: most files never need it.
+"""
+
+from autopilot.taskfile.codec import parse, parse_frontmatter, read_fields
+from autopilot.taskfile.edit import edit
+from autopilot.taskfile.fields import FIELDS, OWNED_KEYS, SCHEMA, Field, Kind
+from autopilot.taskfile.ids import check_id, new_id, skeleton
+from autopilot.taskfile.render import render
+
+__all__ = [
+    "FIELDS",
+    "OWNED_KEYS",
+    "SCHEMA",
+    "Field",
+    "Kind",
+    "check_id",
+    "edit",
+    "new_id",
+    "parse",
+    "parse_frontmatter",
+    "read_fields",
+    "render",
+    "skeleton",
+]
