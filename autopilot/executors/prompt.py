@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from autopilot.models import Task
 
-__all__ = ["render_prompt"]
+__all__ = ["default_prompt"]
 
 _LONGEST_FAILURE = 4000
 
 
-def render_prompt(task: Task, *, earlier_failure: str = "") -> str:
+def default_prompt(task: Task, attempt: Mapping[str, Any]) -> str:
     """Title, body, acceptance criteria, the checks that will be run, the earlier failure, and how to end.
 
     The text may be long and may hold anything: hand it over by stdin or in a file, never on a command line.
 
     Args:
-        earlier_failure: what the last judged attempt said, empty on the first.
+        attempt: as the hook ``autopilot_prompt`` gets it; its ``earlier_failure`` is what the last judged attempt
+            said, empty on the first.
     """
     parts = [
         f"# {_one_line(task.title)}",
         task.body.strip(),
         _section("Acceptance criteria", [f"- {_one_line(sentence)}" for sentence in task.acceptance_criteria]),
         _section("These commands must exit with 0 when you are done", [f"    {line}" for line in task.verify]),
-        _failure(earlier_failure),
+        _failure(str(attempt.get("earlier_failure") or "")),
         _ENDING,
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
