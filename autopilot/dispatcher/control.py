@@ -10,7 +10,7 @@ import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from autopilot.config.root import Root, make_root
 from autopilot.errors import NotFoundError, PluginError
@@ -37,12 +37,16 @@ if TYPE_CHECKING:
     from autopilot.dispatcher.routes import Routes
     from autopilot.dispatcher.sinks import SinkFeed
     from autopilot.events.log import EventLog
+    from autopilot.executors.probes import ProbeCache
     from autopilot.plugins.manager import LoadedExecutor, PluginManager
     from autopilot.runner.launcher import Launcher
     from autopilot.store.contract import Store
     from autopilot.store.liveness import BeatWatch
 
 __all__ = ["Control"]
+
+_HEALTH_S = 2.0
+"""How long one process goes by a probe before it looks at the cache again."""
 
 
 class Control:
@@ -59,6 +63,7 @@ class Control:
         self.root = root
         self.clock: Clock = clock or SystemClock()
         self.environ = os.environ if environ is None else environ
+        self._healths: dict[str, tuple[float, Health]] = {}
         self._executor_marks: tuple[Any, ...] = ()
         self._beats: BeatWatch | None = None
 
@@ -121,16 +126,17 @@ class Control:
                 f"no plugin knows the store {url}",
                 hint="install the package for it, or set `store: file:` in the config",
             )
-        store: Store = answer.value
-        return store
+        return cast("Store", answer.value)
 
     @cached_property
     def plugins(self) -> PluginManager:
         """The plugins; their faults become events."""
         from autopilot.plugins.manager import PluginManager
+        from autopilot.store import plugin as stores
 
         return PluginManager(
             self.settings.plugins,
+            builtins=(("core-stores", stores),),
             on_fault=self._plugin_fault,
             call_deadline_s=self.settings.dispatcher.gate_deadline_s,
         )
@@ -168,7 +174,11 @@ class Control:
 
         if not self.plugins.refs("autopilot_event"):
             return None
-        return SinkFeed(self.root.events, self.root.state, lambda event: _ignore(self.plugins.call("autopilot_event", event=event)))
+        return SinkFeed(
+            self.root.events,
+            self.root.state,
+            lambda event: _ignore(self.plugins.call("autopilot_event", event=event)),
+        )
 
     @cached_property
     def launcher(self) -> Launcher:
@@ -309,10 +319,18 @@ class Control:
         Raises:
             NotFoundError: there is no such executor.
         """
+        loaded = self.executor(name)
+        known = self._healths.get(name)
+        now = self.clock.monotonic()
+        if known is None or fresh or now - known[0] > _HEALTH_S:
+            known = self._healths[name] = (now, self._probes.get(loaded.executor, fresh=fresh))
+        return known[1]
+
+    @cached_property
+    def _probes(self) -> ProbeCache:
         from autopilot.executors.probes import ProbeCache
 
-        cache = ProbeCache(os.path.join(self.root.state, "cache", "probes.json"), clock=self.clock)
-        return cache.get(self.executor(name).executor, fresh=fresh)
+        return ProbeCache(os.path.join(self.root.state, "cache", "probes.json"), clock=self.clock)
 
     def executor(self, name: str) -> LoadedExecutor:
         """One executor by name.
@@ -374,7 +392,9 @@ class Control:
         judged = judge(result)
         record = spent_by(lease.record, result, judged)
         others = [attempt for attempt in running if attempt.task_id != task.id]
-        return self.routes.decide_after(task, record, others, self.clock.now(), executor=lease.executor, outcome=judged)
+        return self.routes.decide_after(
+            task, record, others, self.clock.now(), executor=lease.executor, outcome=judged
+        )
 
     def refresh_history(self) -> None:
         """Take in what the log has that this object has not seen."""
@@ -456,7 +476,7 @@ class Control:
 
     def close(self) -> None:
         """Give back what was opened; runners go on."""
-        for name in ("store", "launcher"):
+        for name in ("store", "launcher", "plugins"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from autopilot.models import Decision, ExecutorInfo, Health, Outcome, Reason, Task, TaskRecord, Term
 from autopilot.routing.contender import Contender
 from autopilot.routing.health import HealthBook, RestState
@@ -89,9 +91,11 @@ class Routes:
         """Whether an executor rests at ``now`` (epoch seconds)."""
         return self._history.health.state(executor, pool, now)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> list[dict[str, Any]]:
         """What has been learnt of each executor and task type."""
-        return self._history.quality.figures()
+        from autopilot.routing.explain import stats_rows
+
+        return [attrs.asdict(row) for row in stats_rows(self._history.quality)]
 
     def _router_now(self) -> Router:
         # A checkpoint that is loaded later puts new objects into the history.
@@ -129,16 +133,21 @@ class Routes:
                 running=busy[name],
                 in_flight_types=types[name],
                 slots=loaded.slots,
-                accepts=loaded.executor.accepts,
+                accepts=loaded.accepts,
             )
             for name, loaded in self._executors.items()
         ]
 
-    def _score(self, task: Task, info: ExecutorInfo, figures: Mapping[str, Any]) -> list[tuple[str, Term]]:
+    def _score(self, task: Task, info: ExecutorInfo, figures: Mapping[str, float]) -> list[Term]:
         answers = self._plugins.call(
             "autopilot_score", deadline_s=self._deadline_s, task=task, executor=info, history=figures
         )
-        return [(answer.plugin, answer.value) for answer in answers if isinstance(answer.value, Term)]
+        # The plugin's name comes first, because the weights in the config are by plugin.
+        return [
+            attrs.evolve(answer.value, name=f"{answer.plugin}:{answer.value.name}")
+            for answer in answers
+            if isinstance(answer.value, Term)
+        ]
 
     def _gate(self, task: Task, info: ExecutorInfo) -> Reason | None:
         for answer in self._plugins.call(

@@ -341,7 +341,13 @@ class Dispatcher:
                 limits=SlotLimits(total=self._max_active, executor=chosen.slots),
                 ttl_s=self._settings.limits.lease_ttl_s,
                 digest=task.digest,
-                events=(_decision_event(task, decision, record.token + 1),),
+                events=(
+                    _decision_event(task, decision, record.token + 1),
+                    EventDraft(
+                        event_type="task.claimed",
+                        payload={"attempt": record.token + 1, "executor": chosen.info.name, "pid": self._me.pid},
+                    ),
+                ),
             )
         except BusyError as busy:
             self._board.sleep(task.id, (ENDED,), until=self._clock.now().timestamp() + 1.0)
