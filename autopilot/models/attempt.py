@@ -79,6 +79,7 @@ class AttemptSpec:
         earlier_failure: what the last judged attempt said, for the prompt; empty on the first.
         session_id: the program's session of an earlier attempt on this executor, None to start afresh.
         protected: globs that the executor must not change.
+        store_plugin: opens ``store_url``; None for the built-in file store.
     """
 
     root: str
@@ -105,6 +106,7 @@ class AttemptSpec:
     durability: str = "full"
     lease_ttl_s: float = 30.0
     beat_s: float = 10.0
+    store_plugin: PluginRef | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,77 @@
+"""The launcher process: ``python -m autopilot.runner <root> <socket>``; started by ``Launcher`` only."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+from typing import Any
+
+from autopilot.errors import AutopilotError
+from autopilot.models import AttemptResult, AttemptSpec, Lease, Outcome, Verdict
+from autopilot.models.wire import load, warm
+from autopilot.runner.logs import redactor_for
+from autopilot.runner.nursery import Nursery
+from autopilot.runner.run import NOT_STARTED, run_attempt
+from autopilot.runner.stores import open_store
+from autopilot.system.clock import SystemClock
+from autopilot.system.processes import ProcessIdentity, identify
+from autopilot.system.tree import become_subreaper, set_not_dumpable
+
+__all__ = ["main"]
+
+
+def main(argv: list[str]) -> int:
+    """Serve the dispatcher at the other end of the socket until it is gone and the last runner has ended."""
+    _, root, fd = argv
+    os.setsid()
+    os.umask(0o077)
+    os.chdir(root)
+    set_not_dumpable()
+    become_subreaper()
+    me = identify()
+    _warm()
+    with socket.socket(fileno=int(fd)) as channel:
+        channel.set_inheritable(False)
+        Nursery(
+            channel, lambda spec, lease: _live(spec, lease, me), clock=SystemClock(), before_fork=_fetch
+        ).serve()
+    return 0
+
+
+def _warm() -> None:
+    """What every attempt needs, once, and out of the garbage collector's sight: it would touch every page."""
+    from autopilot.executors import command, conduct  # noqa: F401
+    from autopilot.store import filestore  # noqa: F401
+
+    warm(AttemptSpec, AttemptResult, Lease, Outcome, Verdict)
+    redactor_for(os.environ)
+    gc.collect()
+    gc.freeze()
+
+
+def _fetch(spec: dict[str, Any]) -> None:
+    """What only some attempts need, before the first of them is forked."""
+    if spec.get("workspace") != "none" and "autopilot.workspaces.manifest" not in sys.modules:
+        from autopilot.workspaces import changes, manifest  # noqa: F401
+
+        gc.freeze()
+
+
+def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], guardian: ProcessIdentity) -> int:
+    """The whole life of a runner, in the child that was forked for it."""
+    os.setsid()
+    become_subreaper()
+    clock = SystemClock()
+    spec, lease = load(AttemptSpec, spec_data), load(Lease, lease_data)
+    try:
+        store = open_store(spec, clock)
+    except AutopilotError as fault:
+        sys.stderr.write(f"{spec.task_id}.{spec.token}: not started: {fault}\n")
+        return NOT_STARTED
+    return run_attempt(spec, lease, store=store, guardian=guardian, clock=clock)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

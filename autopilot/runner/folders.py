@@ -1,0 +1,91 @@
+"""What the runner's processes leave in ``runs/<id>/<attempt>`` for whoever comes after a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from autopilot.system.durable import ensure_folder, read_file, replace_file
+
+__all__ = [
+    "Reaped",
+    "mark_of",
+    "read_reaped",
+    "read_tree",
+    "write_reaped",
+    "write_tree",
+]
+
+_LIMIT = 4 * 1024 * 1024
+
+
+@attrs.frozen(kw_only=True)
+class Reaped:
+    """The launcher's word that a runner is gone with everything below it.
+
+    Attributes:
+        runner_exit: the runner's exit code, negative for a signal.
+        orphans_killed: how many processes it had left behind (those of runners that died with it included).
+    """
+
+    runner_exit: int
+    orphans_killed: int
+
+
+def mark_of(run_dir: str) -> str:
+    """``<root hash>/<task>/<attempt>``: the value of ``AUTOPILOT_RUN`` for the attempt of this run folder."""
+    runs, task_id, attempt = run_dir.rstrip("/").rsplit("/", 2)
+    root = os.path.realpath(os.path.dirname(runs))
+    return f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}/{task_id}/{attempt}"
+
+
+def write_reaped(run_dir: str, *, exit_code: int, killed: int) -> None:
+    """Say that nothing of this attempt is alive. It need not survive a power cut: no process does.
+
+    Raises:
+        StorageError, OSError: the disk refuses.
+    """
+    ensure_folder(run_dir)
+    _write(run_dir, "reaped.json", {"runner_exit": exit_code, "orphans_killed": killed})
+
+
+def read_reaped(run_dir: str) -> Reaped | None:
+    """The launcher's word, None while there is none."""
+    data = _read(run_dir, "reaped.json")
+    if not isinstance(data, dict):
+        return None
+    return Reaped(runner_exit=int(data["runner_exit"]), orphans_killed=int(data["orphans_killed"]))
+
+
+def write_tree(run_dir: str, boot: str, processes: Iterable[tuple[int, str]]) -> None:
+    """Note the attempt's processes (pid and start time) for a successor of a dead runner.
+
+    Raises:
+        StorageError, OSError: the disk refuses.
+    """
+    _write(run_dir, "tree.json", {"boot": boot, "processes": [list(item) for item in processes]})
+
+
+def read_tree(run_dir: str, boot: str) -> list[tuple[int, str]]:
+    """The noted processes, empty where they were noted in another boot."""
+    data = _read(run_dir, "tree.json")
+    if not isinstance(data, dict) or data.get("boot") != boot:
+        return []
+    return [(int(pid), str(started)) for pid, started in data.get("processes", [])]
+
+
+def _write(run_dir: str, name: str, data: Any) -> None:
+    text = json.dumps(data).encode("ascii")
+    replace_file(os.path.join(run_dir, name), text, point=f"runner.{name.removesuffix('.json')}", sync=False)
+
+
+def _read(run_dir: str, name: str) -> Any:
+    try:
+        return json.loads(read_file(os.path.join(run_dir, name), limit=_LIMIT))
+    except (OSError, ValueError):
+        return None

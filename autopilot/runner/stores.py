@@ -1,0 +1,65 @@
+"""Open the store that an attempt's lease lives in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from autopilot.errors import SetupError
+from autopilot.models import AttemptSpec, Event
+from autopilot.plugins.direct import call_hook, implementation_of, load_plugin
+from autopilot.store.contract import Store
+from autopilot.system.clock import Clock
+
+__all__ = ["open_store"]
+
+
+def open_store(spec: AttemptSpec, clock: Clock) -> Store:
+    """The store of ``spec.store_url``: the file store, or what the plugin supplies that the dispatcher named.
+
+    Raises:
+        SetupError: nobody knows this URL; whatever the plugin raises.
+    """
+    publish = _Publisher(spec, clock)
+    if spec.store_url.partition(":")[0] in ("", "file"):
+        from autopilot.store.filestore import FileStore
+
+        return FileStore(spec.root, publish=publish, durability=spec.durability, clock=clock)
+    config = {"root": spec.root, "durability": spec.durability, "publish": publish}
+    store = _from_plugin(spec, config)
+    if not isinstance(store, Store):
+        raise SetupError(
+            f"no plugin opens the store {spec.store_url}", hint="install the package that supplies this store"
+        )
+    return store
+
+
+def _from_plugin(spec: AttemptSpec, config: dict[str, Any]) -> Any:
+    if spec.store_plugin is None:
+        return None
+    implementation = implementation_of(load_plugin(spec.store_plugin), "autopilot_store")
+    return implementation and call_hook(implementation, url=spec.store_url, config=config)
+
+
+class _Publisher:
+    """Puts events into the log; the log is opened by the first."""
+
+    def __init__(self, spec: AttemptSpec, clock: Clock) -> None:
+        self._spec = spec
+        self._clock = clock
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        from autopilot.events.log import EventLog
+        from autopilot.runner.logs import redactor_for
+
+        log = EventLog(
+            os.path.join(self._spec.root, "events"),
+            durability=self._spec.durability,
+            clock=self._clock,
+            redact=redactor_for(os.environ).text,
+        )
+        try:
+            log.append(events)
+        finally:
+            log.close()
