@@ -22,17 +22,19 @@ class Row(NamedTuple):
     Attributes:
         state: ``R``, ``S``, ``D``, ``T``, ``t``, ``Z`` … as ``ps`` shows it.
         start: the kernel's start time as text, which tells two holders of one pid apart.
+        threads: how many it has.
     """
 
     pid: int
     parent: int
     state: str
     start: str
+    threads: int = 1
 
     @property
     def alive(self) -> bool:
-        """Whether it still can do anything: a zombie cannot."""
-        return self.state not in ("Z", "X")
+        """Whether it still can do anything. A zombie cannot, unless just its first thread has ended."""
+        return self.state not in ("Z", "X") or self.threads > 1
 
 
 def row_of(pid: int) -> Row | None:
@@ -51,7 +53,7 @@ def row_of(pid: int) -> Row | None:
         os.close(fd)
     # The command name is in parentheses and may hold any byte: count from the last parenthesis.
     fields = text[text.rfind(b")") + 2 :].decode("ascii", "replace").split(None, 20)
-    return Row(pid, int(fields[1]), fields[0], fields[19]) if len(fields) > 20 else None
+    return Row(pid, int(fields[1]), fields[0], fields[19], int(fields[17])) if len(fields) > 20 else None
 
 
 def table() -> dict[int, Row]:

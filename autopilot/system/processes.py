@@ -14,7 +14,6 @@ import attrs
 __all__ = [
     "ProcessIdentity",
     "boot_id",
-    "children_of",
     "host_id",
     "identify",
     "is_alive",
@@ -83,9 +82,16 @@ def _pid_space() -> int:
 
 def start_time_of(pid: int) -> str | None:
     """The start time of a live process, or None where there is none (a zombie counts as none)."""
-    if sys.platform == "linux":
-        fields = _stat_fields(pid)
-        return None if fields is None or fields[0] in "ZX" else fields[19]
+    if sys.platform != "linux":
+        return _start_time_by_ps(pid)
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    # A process whose first thread has ended shows as a zombie while the others work on.
+    return None if fields[0] in "ZX" and int(fields[17]) <= 1 else fields[19]
+
+
+def _start_time_by_ps(pid: int) -> str | None:
     try:
         done = subprocess.run(
             ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
@@ -157,26 +163,3 @@ def _send_without_pidfd(process: ProcessIdentity, number: int) -> bool:
     except (ProcessLookupError, PermissionError):
         return False
     return True
-
-
-def children_of(pid: int) -> list[int]:
-    """The pids of the direct children of a process, zombies included."""
-    if sys.platform == "linux":
-        return _linux_children(pid)
-    try:
-        done = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False)
-    except OSError:
-        return []
-    pairs = (line.split() for line in done.stdout.splitlines())
-    return [int(child) for child, parent in pairs if int(parent) == pid]
-
-
-def _linux_children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found.extend(int(child) for child in file.read().split())
-    except OSError:
-        pass
-    return found
