@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["FORMATS", "App", "common_options", "pass_app", "root_option"]
+__all__ = ["FORMATS", "App", "common_options", "on_terminal", "pass_app", "root_option"]
 
 FORMATS = ("table", "json", "ndjson", "name")
 
@@ -110,3 +111,8 @@ def _set_root(ctx: click.Context, _parameter: click.Parameter, value: str | None
 
 pass_app = click.make_pass_decorator(App)
 """Hands the ``App`` of this run to a command as its first argument."""
+
+
+def on_terminal() -> bool:
+    """Whether a person sits at both ends, so that an editor can be opened."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

@@ -33,7 +33,10 @@ COLUMNS = (Column("CURSOR", "cursor"), Column("MESSAGE", _text, wide=True))
 @common_options
 @pass_app
 def publish(app: App, channel: str, message: str, ttl: str | None) -> None:
-    """Send a message to a channel; - reads it from stdin. Prints the event's id."""
+    """Send a message to a channel.
+
+    A message of - is read from stdin. Prints the event's id.
+    """
     from autopilot.models.wire import dump
 
     seconds = parse_span(ttl, "--ttl", unit="s").total_seconds() if ttl is not None else None
@@ -53,7 +56,10 @@ def publish(app: App, channel: str, message: str, ttl: str | None) -> None:
 @common_options
 @pass_app
 def subscribe(app: App, channel: str, since: str | None, follow: bool) -> None:
-    """Print the messages of a channel that have not expired, each with the cursor that goes on after it."""
+    """Print the messages of a channel.
+
+    Those that have not expired, each with the cursor that goes on after it.
+    """
     found = _channels(app).subscribe(channel, _cursor(app, since), follow=follow)
     rows: Iterator[dict[str, Any]] = (
         {"channel": channel, "cursor": cursor, "message": message} for cursor, message in found

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.lazy import LazyGroup
 from autopilot.cli.output import Column, print_rows
 
-__all__ = ["plugins"]
+if TYPE_CHECKING:
+    from autopilot.plugins.manager import PluginReport
+
+__all__ = ["plugin_reports", "plugins"]
 
 COLUMNS = (
     Column("NAME", "name"),
@@ -30,7 +35,6 @@ def plugins() -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the plugins, each with its status and, where something is wrong, the reason."""
-    reports = app.control.plugins.reports()
     rows = [
         {
             "name": report.name,
@@ -40,6 +44,12 @@ def list_(app: App) -> None:
             "reason": report.reason,
             "hooks": sorted(report.hooks),
         }
-        for report in reports
+        for report in plugin_reports(app)
     ]
     print_rows(app.format, rows, COLUMNS, name="name")
+
+
+def plugin_reports(app: App) -> list[PluginReport]:
+    """Every plugin, also judged by the executors that it supplies: two of one name are found only there."""
+    assert app.control.executors is not None
+    return app.control.plugins.reports()

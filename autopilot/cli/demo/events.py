@@ -15,4 +15,4 @@ _MORE_THAN_ENOUGH = 10_000
 
 def all_events(control: Control) -> list[Event]:
     """Every event of the demo's short log, the oldest first."""
-    return list(control.log.tail(_MORE_THAN_ENOUGH))
+    return [record.event for record in control.log.tail(_MORE_THAN_ENOUGH)]

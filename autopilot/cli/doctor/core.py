@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autopilot.cli.app import App
-from autopilot.cli.doctor.finding import Finding
+from autopilot.cli.doctor.finding import Finding, Grade
 from autopilot.cli.executors import NONE_INSTALLED
+from autopilot.cli.plugins import plugin_reports
 
 __all__ = ["check_config", "check_executors", "check_hold", "check_plugins", "check_tasks"]
-
-_SOUND = ("active", "loaded", "ok", "builtin", "available")
 
 
 def check_config(app: App) -> Iterator[Finding]:
@@ -37,14 +36,15 @@ def check_tasks(app: App) -> Iterator[Finding]:
 
 
 def check_plugins(app: App) -> Iterator[Finding]:
-    """Every plugin loads, or is switched off on purpose."""
-    reports = app.control.plugins.reports()
+    """Every plugin loads, or is switched off on purpose; the config names none that is not there."""
+    reports = plugin_reports(app)
     for report in reports:
-        status = str(report.status)
-        if report.reason:
-            grade = "warn" if status in (*_SOUND, "disabled") else "fail"
-            detail = f"{report.name} ({report.distribution or 'built in'}) is {status}: {report.reason}"
-            yield Finding("plugins", grade, detail, "" if grade == "warn" else _plugin_hint(report.name))
+        if report.reason and report.status != "blocked":
+            grade: Grade = "warn" if report.status == "loaded" else "fail"
+            detail = f"{report.name} ({report.distribution}) is {report.status}: {report.reason}"
+            yield Finding("plugins", grade, detail, _plugin_hint(report.name) if grade == "fail" else "")
+    for name in app.control.plugins.unknown_names():
+        yield Finding("plugins", "warn", f"the config names {name}, and no such plugin is installed")
     yield Finding("plugins", "ok", ", ".join(report.name for report in reports) or "none")
 
 
@@ -60,7 +60,7 @@ def check_executors(app: App) -> Iterator[Finding]:
     if not names:
         yield Finding("executors", "fail", "none is installed, so nothing can run", NONE_INSTALLED)
     for name, health in found.items():
-        status = "ok" if health.ok else "warn" if usable else "fail"
+        status: Grade = "ok" if health.ok else "warn" if usable else "fail"
         yield Finding("executors", status, f"{name}: {health.reason}", health.hint)
         if health.warning:
             yield Finding("executors", "warn", f"{name}: {health.warning}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "Grade"]
+
+Grade = Literal["ok", "warn", "fail"]
 
 
 class Finding(NamedTuple):
@@ -17,7 +19,7 @@ class Finding(NamedTuple):
     """
 
     check: str
-    status: Literal["ok", "warn", "fail"]
+    status: Grade
     detail: str
     hint: str = ""
 

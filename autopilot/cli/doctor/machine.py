@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from autopilot._version import __version__
 from autopilot.cli.app import App
-from autopilot.cli.doctor.finding import Finding
+from autopilot.cli.doctor.finding import Finding, Grade
 from autopilot.system.filesystems import network_filesystem
 
 __all__ = ["check_disk", "check_git", "check_install", "check_python", "check_root"]
@@ -77,7 +77,7 @@ def check_disk(app: App) -> Iterator[Finding]:
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     free = shutil.disk_usage(folder).free // MIB
-    status = "fail" if free < FULL_MIB else "warn" if free < TIGHT_MIB else "ok"
+    status: Grade = "fail" if free < FULL_MIB else "warn" if free < TIGHT_MIB else "ok"
     hint = "" if status == "ok" else "free some space; `autopilotctl events gc` and old folders in runs/ help"
     yield Finding("disk", status, f"{free} MiB free", hint)
     facts = os.statvfs(folder)

@@ -56,7 +56,7 @@ _LISTS = ("tags", "depends_on", "verify", "requires", "touches", "acceptance_cri
 @click.option("-F", "--file", "file", metavar="FILE", help="A whole task file; - reads it from stdin.")
 @common_options
 @pass_app
-def create(app: App, *, id_: str | None, body: str | None, file: str | None, **options: Any) -> None:
+def create(app: App, /, *, id_: str | None, body: str | None, file: str | None, **options: Any) -> None:
     """Make a task from options, from a file, or in your editor.
 
     Prints the id. With -F the other options change or add keys of the file. Without anything, and on a

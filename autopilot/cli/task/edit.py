@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.app import App, common_options, on_terminal, pass_app
 from autopilot.cli.find import complete_ids, find_task
 from autopilot.cli.output import print_rows
 from autopilot.cli.taskview import COLUMNS, task_row
@@ -56,7 +55,7 @@ def _in_editor(app: App, task: Task | InvalidTask) -> Task:
     from autopilot.cli.editor import edit_text, keep
     from autopilot.system.durable import read_file
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not on_terminal():
         raise UsageError(
             "there is no terminal to edit on", hint=f"autopilotctl task edit {task.id} --set KEY=VALUE"
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from autopilot.cli.app import App
+from autopilot.cli.app import App, on_terminal
 from autopilot.errors import TaskFormatError, UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def from_options(app: App, id_: str | None, values: Mapping[str, Any], body: str
     command = values.get("command")
     values = {"title": command.strip().split("\n")[0] if command else "", **values}
     task_id = id_ or _new_id(app)
+    fields = {"id": task_id, "title": None, "status": "pending", **values, "created_at": app.control.clock.now()}
     with _typed():
-        return _checked(task_id, render({"id": task_id, **values}, _ended(_body(body))))
+        return _checked(task_id, render(fields, _ended(_body(body))))
 
 
 def from_file(app: App, file: str, id_: str | None, values: Mapping[str, Any], body: str | None) -> TaskDraft:
@@ -63,7 +64,7 @@ def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str 
         UsageError: there is no terminal to edit on, or nothing was written.
         TaskFormatError: what was written is no valid task; it is kept in a file that the hint names.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not on_terminal():
         raise UsageError(
             "nothing says what is to be done", hint="give --title (and --command or --body), or a file with -F"
         )
