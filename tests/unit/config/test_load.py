@@ -253,7 +253,8 @@ def test_a_wrong_override_names_the_variable(name: str, value: str, load: Load) 
 
 def test_origins_name_file_and_line_environment_or_default(path: Path) -> None:
     path.write_text(
-        "limits:\n  grace_s: 5\nexecutors:\n  local:\n    shell: [a]\n    deep:\n      er: 1\nplugins:\n  x: {y: 1}\n"
+        "limits:\n  grace_s: 5\nexecutors:\n  local:\n    shell: [a]\n    deep:\n      er: 1\n"
+        "plugins:\n  x: {y: 1}\n"
     )
     found = {key: (value, origin) for key, value, origin in origins(str(path), {"AUTOPILOT_MAX_ACTIVE": "3"})}
     assert found["limits.grace_s"] == (5.0, f"{path}:2")
