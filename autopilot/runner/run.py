@@ -60,6 +60,7 @@ def run_attempt(
 
     Nothing is started before the store has made this process the lease's owner, durably.
     """
+    wakeup = Wakeup(heed_term=True)
     try:
         _prepare(spec)
         failpoint("runner.gate")
@@ -70,7 +71,8 @@ def run_attempt(
         _log(spec, f"not started: {fault}")
         return NOT_STARTED
     failpoint("runner.started")
-    return _do(spec, started, store, clock)
+    keeper = Keeper(store, started, clock=clock, beat_s=spec.beat_s)
+    return _do(_work(spec, keeper, wakeup, clock))
 
 
 def _prepare(spec: AttemptSpec) -> None:
@@ -92,22 +94,20 @@ def _started_event(spec: AttemptSpec) -> EventDraft:
     )
 
 
-def _do(spec: AttemptSpec, lease: Lease, store: Store, clock: Clock) -> int:
-    keeper = Keeper(store, lease, clock=clock, beat_s=spec.beat_s)
+def _do(work: Work) -> int:
     try:
-        result = _attempt(_work(spec, keeper, clock))
+        result = _attempt(work)
         failpoint("runner.report")
-        keeper.report(result)
+        work.keeper.report(result)
     except LeaseLostError as fault:
-        kill_tree(grace_s=0, clock=clock)
-        _log(spec, f"stopped: {fault}")
+        kill_tree(grace_s=0, clock=work.clock)
+        _log(work.spec, f"stopped: {fault}")
         return LOST
     failpoint("runner.reported")
     return 0
 
 
-def _work(spec: AttemptSpec, keeper: Keeper, clock: Clock) -> Work:
-    wakeup = Wakeup(heed_term=True)
+def _work(spec: AttemptSpec, keeper: Keeper, wakeup: Wakeup, clock: Clock) -> Work:
     trail = Trail(spec.run_dir, clock)
     return Work(
         spec=spec,

@@ -1,0 +1,401 @@
+"""Programs that do not want to end, or end in odd ways: the shapes that process supervision is judged by.
+
+``argv_of(shape, folder, tag)`` writes the shape's script and returns how to start it. Every process of a shape has
+the tag in its arguments or its environment, so that ``living(tag)`` finds what survived, by looking at all
+processes and not by asking who was whose child. A shape that stays makes the file ``ready`` in its folder when its
+whole tree is there.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import attrs
+
+__all__ = ["SHAPES", "Shape", "argv_of", "living", "new_tag", "staying", "wait_until"]
+
+
+@attrs.frozen(kw_only=True)
+class Shape:
+    """One kind of bad manners.
+
+    Attributes:
+        stays: it does not end by itself (its program, or something that it leaves behind).
+        heeds_term: SIGTERM to every process that exists when it is ready ends it.
+        code: its program's exit code where that ends by itself.
+    """
+
+    name: str
+    script: str
+    stays: bool = True
+    heeds_term: bool = True
+    code: int | None = None
+
+
+def new_tag() -> str:
+    """A number that no other process has in its arguments: it also serves as the fraction of a sleep."""
+    return f"{random.SystemRandom().randrange(10**11, 10**12)}"
+
+
+def argv_of(shape: Shape, folder: Path, tag: str) -> list[str]:
+    """Write the script into ``folder``; the command line that runs it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if shape.script.startswith("#!/bin/sh"):
+        path = folder / f"{shape.name}.sh"
+        path.write_text(shape.script)
+        return ["/bin/sh", str(path), str(folder / "ready"), tag]
+    path = folder / f"{shape.name}.py"
+    path.write_text(_PRELUDE + shape.script)
+    return [sys.executable, "-S", "-E", str(path), str(folder / "ready"), tag]
+
+
+def staying() -> list[Shape]:
+    """The shapes that must be ended."""
+    return [shape for shape in SHAPES.values() if shape.stays]
+
+
+def living(tag: str) -> list[int]:
+    """The pids of all live processes that have the tag, but for the caller."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid() and _carries(name, tag.encode()):
+            found.append(int(name))
+    return found
+
+
+def _carries(pid: str, tag: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        if fields[0] in (b"Z", b"X") and int(fields[17]) <= 1:
+            return False
+        # A process whose first thread has ended tells its arguments only through the others.
+        paths = [f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False
+    return any(tag in _text(f"{path}/{source}") for path in paths for source in ("cmdline", "environ"))
+
+
+def _text(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def wait_until(condition, timeout: float = 60.0) -> bool:
+    """Poll until the condition holds; whether it ever did."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+_PRELUDE = """\
+import ctypes, os, signal, subprocess, sys, time
+READY, TAG = sys.argv[1:3]
+def ready(): open(READY, "w").close()
+def deaf():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_IGN)
+def for_ever():
+    while True: time.sleep(60)
+def sleeper(**more): return subprocess.Popen(["sleep", "1000." + TAG], **more)
+"""
+
+_SHAPES = [
+    Shape(
+        name="plain",
+        script="""\
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="ignores_term",
+        heeds_term=False,
+        script="""\
+deaf()
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="background_jobs",
+        script="""\
+#!/bin/sh
+for i in 1 2 3 4 5; do sleep 1000.$2 & done
+(sleep 1000.$2 & sleep 1000.$2) &
+: > "$1"
+wait
+""",
+    ),
+    Shape(
+        name="own_sessions",
+        script="""\
+for _ in range(5): sleeper(start_new_session=True)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="daemon",
+        heeds_term=False,
+        script="""\
+# Leaves at once; what stays forked twice, has a session of its own and an empty environment.
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        deaf()
+        if os.fork() == 0:
+            ready()
+            os.execve("/bin/sleep", ["sleep", "1000." + TAG], {})
+        for_ever()
+    os._exit(0)
+while not os.path.exists(READY): time.sleep(0.01)
+""",
+        code=0,
+    ),
+    Shape(
+        name="holds_stdout",
+        code=0,
+        script="""\
+#!/bin/sh
+echo started
+sleep 1000.$2 &
+: > "$1"
+""",
+    ),
+    Shape(
+        name="deaf_daemon_flood",
+        heeds_term=False,
+        script="""\
+# Ignores TERM, forks twice and floods stdout.
+deaf()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0: ready()
+    block = b"x" * 65536
+    while True:
+        try: os.write(1, block)
+        except OSError: time.sleep(60)
+while not os.path.exists(READY): time.sleep(0.01)
+block = b"y" * 65536
+while True:
+    try: os.write(1, block)
+    except OSError: time.sleep(60)
+""",
+    ),
+    Shape(
+        name="stopped",
+        script="""\
+if os.fork() == 0:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    for_ever()
+time.sleep(0.2)
+ready()
+os.kill(os.getpid(), signal.SIGSTOP)
+for_ever()
+""",
+    ),
+    Shape(
+        name="closes_stdout",
+        script="""\
+for fd in (0, 1, 2): os.close(fd)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="result_then_hang",
+        heeds_term=False,
+        script="""\
+deaf()
+print('{"type": "result", "text": "done", "final": true}', flush=True)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="zombie_maker",
+        script="""\
+for _ in range(20):
+    if os.fork() == 0: os._exit(0)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="fork_bomb",
+        heeds_term=False,
+        script="""\
+# As many as the limit allows, and a new one for each that is killed.
+import mmap
+deaf()
+count = mmap.mmap(-1, 8)
+def live(level):
+    while True:
+        if count[0] < 120:
+            count[0] += 1
+            if os.fork() == 0: level += 1
+        elif level == 0 and not os.path.exists(READY): ready()
+        else: time.sleep(0.001)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]: count[0] -= 1
+        except ChildProcessError: pass
+live(0)
+""",
+    ),
+    Shape(
+        name="respawner",
+        heeds_term=False,
+        script="""\
+# Two that start each other again.
+def watch():
+    while True:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            parent = os.getppid()
+            deaf()
+            ready()
+            while os.getppid() == parent: time.sleep(0.002)
+            continue
+        try: os.waitpid(child, 0)
+        except ChildProcessError: pass
+deaf()
+watch()
+""",
+    ),
+    Shape(
+        name="flees_on_term",
+        heeds_term=False,
+        script="""\
+# Asked to end, it does, and leaves a fresh copy of itself in another session.
+def flee(number, frame):
+    if os.fork() == 0:
+        os.setsid()
+        return
+    os._exit(0)
+signal.signal(signal.SIGTERM, flee)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="big_environment",
+        script="""\
+big = {"BIG_%d" % i: "x" * 100000 for i in range(15)}
+child = subprocess.Popen(["sleep", "1000." + TAG], env=big)
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="first_thread_ended",
+        heeds_term=False,
+        script="""\
+# Shows as a zombie, and works on.
+import threading
+deaf()
+libc = ctypes.CDLL(None)
+threading.Thread(target=lambda: (time.sleep(0.2), ready(), for_ever())).start()
+libc.pthread_exit(None)
+""",
+    ),
+    Shape(
+        name="odd_name",
+        script="""\
+# A name that tears a parser of /proc/<pid>/stat apart.
+open("/proc/self/comm", "wb").write(b"a) Z 1 (b) ")
+ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="deep_chain",
+        script="""\
+for level in range(30):
+    if os.fork(): break
+    if level % 3 == 0: os.setsid()
+else: ready()
+for_ever()
+""",
+    ),
+    Shape(
+        name="orphans",
+        code=0,
+        script="""\
+# Each child leaves grandchildren that belong to nobody.
+for _ in range(10):
+    if os.fork() == 0:
+        for _ in range(3): sleeper(start_new_session=True)
+        os._exit(0)
+while True:
+    try: os.wait()
+    except ChildProcessError: break
+ready()
+""",
+    ),
+    Shape(
+        name="exits_with_nothing",
+        stays=False,
+        code=0,
+        script="""\
+#!/bin/sh
+exit 0
+""",
+    ),
+    Shape(
+        name="reads_stdin",
+        stays=False,
+        code=0,
+        script="""\
+text = sys.stdin.read()
+print(len(text), sys.stdin.isatty())
+""",
+    ),
+    Shape(
+        name="floods_a_gigabyte",
+        stays=False,
+        code=0,
+        script="""\
+block = b"0123456789abcdef" * 16384
+for _ in range(4096): os.write(1, block)
+""",
+    ),
+    Shape(
+        name="long_line",
+        stays=False,
+        code=0,
+        script="""\
+sys.stdout.write("x" * 5000000)
+""",
+    ),
+    Shape(
+        name="floods_stderr",
+        stays=False,
+        code=3,
+        script="""\
+block = b"warning: nothing\\n" * 4096
+for _ in range(400): os.write(2, block)
+sys.exit(3)
+""",
+    ),
+    Shape(
+        name="kills_itself",
+        stays=False,
+        code=-9,
+        script="""\
+os.kill(os.getpid(), signal.SIGKILL)
+""",
+    ),
+]
+
+SHAPES: dict[str, Shape] = {shape.name: shape for shape in _SHAPES}
