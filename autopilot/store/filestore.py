@@ -24,12 +24,10 @@ from autopilot.errors import (
 from autopilot.models import (
     AttemptResult,
     Ending,
-    Event,
     EventDraft,
     InvalidTask,
     Lease,
     LeaseSignal,
-    LeaseState,
     Status,
     Task,
     TaskDraft,
@@ -39,14 +37,15 @@ from autopilot.store import protocol
 from autopilot.store.contract import Changes, Publish, SlotLimits, Store
 from autopilot.store.eyes import Eyes
 from autopilot.store.layout import Layout
-from autopilot.store.leasefiles import Beat, LeaseFiles, boot_mark
+from autopilot.store.leasefiles import LeaseFiles
 from autopilot.store.markdown import MarkdownFiles
+from autopilot.store.projection import Projector
 from autopilot.store.results import read_result, write_result
 from autopilot.store.scan import Scanner
 from autopilot.store.storelocks import StoreLocks
 from autopilot.system.clock import Clock, SystemClock
 from autopilot.system.durable import storage_error
-from autopilot.system.processes import ProcessIdentity, identify, is_alive
+from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import edit, parse
 from autopilot.taskfile.ids import check_id
 
@@ -83,8 +82,15 @@ class FileStore(Store):
         self._locks = StoreLocks(self._layout)
         self._eyes = Eyes(self._layout, watch=watch)
         self._scanner = Scanner(self._layout, self._files, self._leases, self._eyes)
-        self._unpublished: dict[str, tuple[Event, ...]] = {}
-        self._retold: set[tuple[str, int, int]] = set()
+        self._projector = Projector(
+            self._layout,
+            self._files,
+            self._leases,
+            publish=publish,
+            clock=self._clock,
+            me=self._identity,
+            faults=self._note,
+        )
         self._me: ProcessIdentity | None = None
 
     def _note(self, fault: str) -> None:
@@ -284,11 +290,11 @@ class FileStore(Store):
                 with contextlib.suppress(AutopilotError, OSError):
                     self._leases.undo_claim(task_id)
                 raise
-            self._project_markdown(lease, "claim.md", sync_name=False)
+            self._projector.markdown(lease, "claim.md", sync_name=False)
         return attrs.evolve(lease, outbox=())
 
     def _claimable(self, task_id: str, digest: str) -> Task:
-        self._settle(task_id)
+        self._projector.redo(task_id)
         try:
             text = self._files.read(task_id, watch=True)
         except FileNotFoundError:
@@ -315,37 +321,17 @@ class FileStore(Store):
             begun = protocol.started(
                 self._leases.read(task_id), lease, owner=owner, guardian=guardian, events=events, clock=self._clock
             )
-            self._leases.write_beat(task_id, self._beat(begun, 0))
+            self._leases.write_beat(begun, self._clock.monotonic(), 0)
             self._leases.write(begun, "start.lease")
-            self._unpublished[task_id] = begun.outbox
-            self._publish_started(begun)
+            self._projector.tell_started(begun)
         return attrs.evolve(begun, outbox=())
 
-    def _publish_started(self, lease: Lease) -> None:
-        # The attempt goes on when the log refuses: its events stay in the lease, and go with the next beat.
-        events = self._unpublished.get(lease.task_id)
-        if events is None:
-            return
-        try:
-            self._publish(events)
-        except (AutopilotError, OSError) as fault:
-            self._note(f"events of {lease.task_id} wait in its lease: {fault}")
-            return
-        self._leases.write_beat(lease.task_id, self._beat(lease, lease.record.seq))
-        del self._unpublished[lease.task_id]
-
-    def _beat(self, lease: Lease, published: int) -> Beat:
-        return Beat(lease.token, boot_mark(lease.owner.boot), self._clock.monotonic(), published)
-
     def renew(self, lease: Lease) -> LeaseSignal:
-        """A sign of life by the owner; see ``Store.renew``."""
-        task_id = lease.task_id
-        with self._locks.task(task_id):
-            held = protocol.check_current(self._leases.read(task_id), lease)
-            last = self._leases.beat(task_id)
-            published = last.published if last is not None and last.token == held.token else 0
-            self._leases.write_beat(task_id, self._beat(held, published))
-            self._publish_started(held)
+        """A sign of life by the owner; see ``Store.renew``. Takes no lock: each token has its own beat file."""
+        held = protocol.check_current(self._leases.read(lease.task_id), lease)
+        last = self._leases.beat(held)
+        self._leases.write_beat(held, self._clock.monotonic(), last.published if last is not None else 0)
+        self._projector.tell_started(held)
         return LeaseSignal(cancel=held.cancel)
 
     def report(self, lease: Lease, result: AttemptResult) -> None:
@@ -365,24 +351,15 @@ class FileStore(Store):
         task_id = lease.task_id
         with self._locks.task(task_id):
             current = self._leases.read(task_id)
-            carried = self._not_in_log(current) if current is not None else ()
+            carried = self._projector.not_in_log(current) if current is not None else ()
             last = protocol.ended(current, lease, ending, carried=carried, clock=self._clock)
             self._leases.write(last, "finish.lease")
-            self._unpublished.pop(task_id, None)
-            return self._project_ending(last, "finish.md")
-
-    def _not_in_log(self, lease: Lease) -> tuple[Event, ...]:
-        if lease.state is LeaseState.CLAIMED:
-            # Whoever claimed published before it returned; a claimer that died in between did not return.
-            return () if lease.owner == self._identity() else lease.outbox
-        beat = self._leases.beat(lease.task_id)
-        known = beat is not None and beat.token == lease.token and beat.published >= lease.record.seq
-        return () if known else lease.outbox
+            return self._projector.ending(last, "finish.md")
 
     def move(self, task_id: str, ending: Ending, *, expected: Status) -> Task | InvalidTask | None:
         """Change the status of a task that nobody holds; see ``Store.move``."""
         with self._locks.task(task_id):
-            self._settle(task_id)
+            self._projector.redo(task_id)
             task = self._load(task_id)
             if isinstance(task, InvalidTask):
                 raise TaskFormatError(
@@ -392,7 +369,7 @@ class FileStore(Store):
             record = self._leases.record(task_id) or self._fresh_record(task_id, task)
             last = protocol.moved(record, ending, owner=self._identity(), clock=self._clock)
             self._leases.write(last, "move.lease")
-            return self._project_ending(last, "move.md")
+            return self._projector.ending(last, "move.md")
 
     def request_cancel(self, task_id: str, *, by: str) -> bool:
         """Ask the runner of a held task to stop; whether the task was held."""
@@ -413,88 +390,13 @@ class FileStore(Store):
         done = 0
         for task_id in self._leases.ids():
             with self._locks.task_if_free(task_id) as free:
-                done += free and self._reproject(task_id)
-        for task_id in self._leases.leftovers():
+                done += free and self._projector.redo(task_id)
+        for name, task_id in self._leases.leftovers().items():
             with self._locks.task_if_free(task_id) as free:
                 if free and not self._leases.present(task_id):
-                    self._leases.sweep(task_id)
+                    self._leases.sweep(name)
         self._scanner.clear_leftovers()
         return done
-
-    def _reproject(self, task_id: str) -> bool:
-        lease = self._leases.read(task_id)
-        if lease is None:
-            return self._leases.set_aside(task_id)
-        if lease.state is LeaseState.ENDED:
-            self._project_ending(lease, "project.md")
-            return not self._leases.present(task_id)
-        return self._project_held(lease)
-
-    def _settle(self, task_id: str) -> None:
-        """Finish what a crash left of this task; under its lock."""
-        if self._leases.present(task_id):
-            self._reproject(task_id)
-
-    def _project_ending(self, lease: Lease, point: str) -> Task | InvalidTask | None:
-        shown, written = self._project_markdown(lease, point, sync_name=True)
-        told = self._tell(lease.task_id, lease.outbox)
-        with contextlib.suppress(AutopilotError):
-            if written and told:
-                self._leases.retire(lease.task_id)
-            elif told and lease.outbox:
-                # The file may stay unreadable for days; its events are not to be told on every tick.
-                self._leases.write(attrs.evolve(lease, outbox=()), "told.lease")
-        return shown
-
-    def _project_held(self, lease: Lease) -> bool:
-        key = (lease.task_id, lease.record.seq, lease.token)
-        if key in self._retold or is_alive(lease.owner) is not False:
-            return False
-        events = self._not_in_log(lease)
-        _, written = self._project_markdown(lease, "project.md", sync_name=False)
-        if not (self._tell(lease.task_id, events) and written):
-            return False
-        self._retold.add(key)
-        return bool(events)
-
-    def _tell(self, task_id: str, events: Sequence[Event]) -> bool:
-        try:
-            if events:
-                self._publish(events)
-            return True
-        except (AutopilotError, OSError) as fault:
-            self._note(f"events of {task_id} wait in its lease: {fault}")
-            return False
-
-    def _project_markdown(
-        self, lease: Lease, point: str, *, sync_name: bool
-    ) -> tuple[Task | InvalidTask | None, bool]:
-        """Write a lease's state into its file; the task as it then reads, and whether there is nothing left to do.
-
-        A file that is half saved, open in an editor or on a full disk is left alone: it is tried again later.
-        """
-        task_id = lease.task_id
-        path = self._layout.task(task_id)
-
-        def change(data: bytes) -> bytes:
-            task = parse(data, path=path, expected_id=task_id)
-            values = protocol.markdown_values(lease, task)
-            return edit(data, values) if values else data
-
-        try:
-            new = self._files.rewrite(task_id, change, point=point, sync_name=sync_name)
-            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease), True
-        except FileNotFoundError:
-            return None, True
-        except AutopilotError as fault:
-            self._note(f"the status of {task_id} could not be written into its file yet: {fault}")
-            return self._as_it_is(lease), False
-
-    def _as_it_is(self, lease: Lease) -> Task | InvalidTask | None:
-        try:
-            return self._shown(self._files.load(lease.task_id), lease)
-        except FileNotFoundError:
-            return None
 
     def _identity(self) -> ProcessIdentity:
         if self._me is None or self._me.pid != os.getpid():

@@ -57,9 +57,9 @@ class Layout:
         """The lease of a task in motion."""
         return f"{self.leases}/{task_id}.json"
 
-    def beat(self, task_id: str) -> str:
-        """The owner's signs of life."""
-        return f"{self.leases}/{task_id}.beat"
+    def beat(self, task_id: str, token: int) -> str:
+        """The owner's signs of life. One file a token, so that a late owner cannot speak for its successor."""
+        return f"{self.leases}/{task_id}.{token}.beat"
 
     def cancel(self, task_id: str) -> str:
         """The request to stop."""

@@ -17,7 +17,7 @@ from autopilot.store.layout import Layout
 from autopilot.system.durable import read_file, remove_file, replace_file, storage_error, sync_folder
 from autopilot.system.failpoints import failpoint, write_all
 
-__all__ = ["Beat", "LeaseFiles", "boot_mark"]
+__all__ = ["Beat", "LeaseFiles"]
 
 T = TypeVar("T")
 
@@ -27,22 +27,22 @@ _RACY_NS = 100_000_000
 """A file that was changed this shortly before it was read may be changed again with the same time stamp."""
 
 
-def boot_mark(boot: str) -> str:
-    """A boot's id as one short word (some systems' have spaces)."""
-    return "_".join(boot.split())[:40]
-
-
 class Beat(NamedTuple):
     """A sign of life, as it stands in the beat file.
 
     Attributes:
+        boot: of which boot's clock ``at`` is.
         published: the last event of this token that is known to be in the log.
     """
 
-    token: int
     boot: str
     at: float
     published: int
+
+
+def _boot_mark(lease: Lease) -> str:
+    # Some systems' boot ids have spaces.
+    return "_".join(lease.owner.boot.split())[:40]
 
 
 class LeaseFiles:
@@ -116,7 +116,7 @@ class LeaseFiles:
         """Take a claim back that could not be recorded."""
         remove_file(self._layout.lease(task_id), sync=self._sync)
 
-    def retire(self, task_id: str) -> None:
+    def retire(self, task_id: str, token: int) -> None:
         """Turn an ended lease, whose projections are done, into the task's record.
 
         Not synced on purpose: after a power cut either name is right, and the projections can be redone.
@@ -129,19 +129,20 @@ class LeaseFiles:
         except OSError as fault:
             raise storage_error(fault, layout.record(task_id)) from fault
         failpoint("retire.renamed")
-        self.sweep(task_id)
+        remove_file(layout.beat(task_id, token))
+        remove_file(layout.cancel(task_id))
 
-    def sweep(self, task_id: str) -> None:
-        """Remove beat and cancel request of a lease that is gone."""
-        remove_file(self._layout.beat(task_id))
-        remove_file(self._layout.cancel(task_id))
-
-    def leftovers(self) -> list[str]:
-        """Ids that have a beat or a cancel request, but no lease."""
+    def leftovers(self) -> dict[str, str]:
+        """Names of beats and cancel requests without a lease -> the task's id."""
         names = self._names()
         held = {name[: -len(_JSON)] for name in names if name.endswith(_JSON)}
-        loose = {name.rpartition(".")[0] for name in names if name.endswith((".beat", ".cancel"))}
-        return sorted(loose - held)
+        loose = {name: name.rsplit(".", 2)[0] for name in names if name.endswith(".beat")}
+        loose |= {name: name.rsplit(".", 1)[0] for name in names if name.endswith(".cancel")}
+        return {name: task_id for name, task_id in loose.items() if task_id not in held}
+
+    def sweep(self, name: str) -> None:
+        """Remove one of the ``leftovers``."""
+        remove_file(f"{self._layout.leases}/{name}")
 
     def set_aside(self, task_id: str) -> bool:
         """Move a lease file that cannot be read out of the way, for people to look at; whether it was one."""
@@ -156,7 +157,6 @@ class LeaseFiles:
             raise storage_error(fault, place) from fault
         sync_folder(layout.leases, sync=self._sync)
         self._faults(f"the lease of {task_id} could not be read and was moved to {place}")
-        self.sweep(task_id)
         return True
 
     # ---------------------------------------------------------------- records
@@ -180,18 +180,19 @@ class LeaseFiles:
 
     # ---------------------------------------------------------------- beats
 
-    def beat(self, task_id: str) -> Beat | None:
-        """The beat file's content; None where there is none that can be read."""
+    def beat(self, lease: Lease) -> Beat | None:
+        """The last sign of life of this lease's owner; None where there is none that can be read."""
         try:
-            token, boot, at, published = read_file(self._layout.beat(task_id)).decode("ascii").split()
-            return Beat(int(token), boot, float(at), int(published))
+            text = read_file(self._layout.beat(lease.task_id, lease.token)).decode("ascii")
+            boot, at, published = text.split()
+            return Beat(boot, float(at), int(published))
         except (OSError, ValueError):
             return None
 
-    def write_beat(self, task_id: str, beat: Beat) -> None:
+    def write_beat(self, lease: Lease, at: float, published: int) -> None:
         """Overwrite the beat in place: same length, so it needs no new disk blocks once the file is there."""
-        path = self._layout.beat(task_id)
-        text = f"{beat.token} {beat.boot} {beat.at!r} {beat.published}".ljust(_BEAT_BYTES - 1) + "\n"
+        path = self._layout.beat(lease.task_id, lease.token)
+        text = f"{_boot_mark(lease)} {at!r} {published}".ljust(_BEAT_BYTES - 1) + "\n"
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(path, flags, 0o600)
@@ -222,12 +223,11 @@ class LeaseFiles:
     def _complete(self, lease: Lease) -> Lease:
         if lease.state is LeaseState.ENDED:
             return lease
-        beat = self.beat(lease.task_id)
-        fresh = beat is not None and beat.token == lease.token and beat.boot == boot_mark(lease.owner.boot)
+        beat = self.beat(lease)
         cancel = self.cancel(lease.task_id, lease.token)
-        if not fresh and cancel is None:
-            return lease
-        return attrs.evolve(lease, beat=beat.at if beat and fresh else lease.beat, cancel=cancel)
+        if beat is None or beat.boot != _boot_mark(lease):
+            return lease if cancel is None else attrs.evolve(lease, cancel=cancel)
+        return attrs.evolve(lease, beat=beat.at, cancel=cancel)
 
     def _decode(self, path: str, decode: Callable[[bytes], T]) -> T | None:
         try:

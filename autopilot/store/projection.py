@@ -1,0 +1,151 @@
+"""From the lease to what people and readers see: the Markdown's status and the event log.
+
+Both follow the commit and can be redone by anybody at any time. What cannot be written now (a file that is open
+in an editor, a full disk) is tried again by the next ``Store.project``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from autopilot.errors import AutopilotError, UsageError
+from autopilot.models import Event, InvalidTask, Lease, LeaseState, Task
+from autopilot.store import protocol
+from autopilot.store.contract import Publish
+from autopilot.store.layout import Layout
+from autopilot.store.leasefiles import LeaseFiles
+from autopilot.store.markdown import MarkdownFiles
+from autopilot.system.clock import Clock
+from autopilot.system.processes import ProcessIdentity, is_alive
+from autopilot.taskfile import edit, parse
+
+__all__ = ["Projector"]
+
+
+class Projector:
+    """Redoes, for one store object. Its caller holds the task's lock.
+
+    Args:
+        me: this process.
+        faults: called with a sentence for each thing that has to wait.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        files: MarkdownFiles,
+        leases: LeaseFiles,
+        *,
+        publish: Publish,
+        clock: Clock,
+        me: Callable[[], ProcessIdentity],
+        faults: Callable[[str], None],
+    ) -> None:
+        self._layout = layout
+        self._files = files
+        self._leases = leases
+        self._publish = publish
+        self._clock = clock
+        self._me = me
+        self._faults = faults
+        self._redone: set[tuple[str, int, int]] = set()
+
+    def redo(self, task_id: str) -> bool:
+        """Finish what a crash left of this task; whether there was something and it is done now."""
+        lease = self._leases.read(task_id)
+        if lease is None:
+            return self._leases.set_aside(task_id)
+        if lease.state is not LeaseState.ENDED:
+            return self._held(lease)
+        self.ending(lease, "project.md")
+        return not self._leases.present(task_id)
+
+    def ending(self, lease: Lease, point: str) -> Task | InvalidTask | None:
+        """Project a committed end and let the lease become the task's record; the task as it then reads."""
+        shown, written = self.markdown(lease, point, sync_name=True)
+        told = self._tell(lease.task_id, lease.outbox)
+        with contextlib.suppress(AutopilotError):
+            if written and told:
+                self._leases.retire(lease.task_id, lease.token)
+            elif told and lease.outbox:
+                # The file may stay unreadable for days; its events are not to be told on every tick.
+                self._leases.write(attrs.evolve(lease, outbox=()), "told.lease")
+        return shown
+
+    def _held(self, lease: Lease) -> bool:
+        # A live owner projects its own steps; a dead one is taken back soon, and the trail should say why.
+        key = (lease.task_id, lease.token, lease.record.seq)
+        if key in self._redone or is_alive(lease.owner) is not False:
+            return False
+        _, written = self.markdown(lease, "project.md", sync_name=False)
+        if not (self._tell(lease.task_id, self.not_in_log(lease)) and written):
+            return False
+        self._redone.add(key)
+        return True
+
+    # ---------------------------------------------------------------- events
+
+    def not_in_log(self, lease: Lease) -> tuple[Event, ...]:
+        """The events of a lease that may not be in the log."""
+        if lease.state is LeaseState.CLAIMED:
+            # Who claims publishes before it returns: if that was us, they are there.
+            return () if lease.owner == self._me() else lease.outbox
+        beat = self._leases.beat(lease)
+        return () if beat is not None and beat.published >= lease.record.seq else lease.outbox
+
+    def tell_started(self, lease: Lease) -> None:
+        """Publish the events of a start, once. The attempt goes on when the log refuses: they stay in the lease
+        and are tried again with each beat."""
+        beat = self._leases.beat(lease)
+        if lease.state is not LeaseState.STARTED or (beat is not None and beat.published >= lease.record.seq):
+            return
+        if self._tell(lease.task_id, lease.outbox):
+            self._leases.write_beat(lease, self._clock.monotonic(), lease.record.seq)
+
+    def _tell(self, task_id: str, events: Sequence[Event]) -> bool:
+        try:
+            if events:
+                self._publish(events)
+            return True
+        except UsageError as fault:
+            # The log will never take these; keeping them would keep the task from ever moving again.
+            self._faults(f"events of {task_id} were refused by the log: {fault}")
+            return True
+        except (AutopilotError, OSError) as fault:
+            self._faults(f"events of {task_id} wait in its lease: {fault}")
+            return False
+
+    # ---------------------------------------------------------------- Markdown
+
+    def markdown(self, lease: Lease, point: str, *, sync_name: bool) -> tuple[Task | InvalidTask | None, bool]:
+        """Write a lease's state into its file.
+
+        Returns:
+            The task as it then reads (None when its file is gone), and whether there is nothing left to do.
+        """
+        task_id = lease.task_id
+        path = self._layout.task(task_id)
+
+        def change(data: bytes) -> bytes:
+            task = parse(data, path=path, expected_id=task_id)
+            values = protocol.markdown_values(lease, task)
+            return edit(data, values) if values else data
+
+        try:
+            new = self._files.rewrite(task_id, change, point=point, sync_name=sync_name)
+            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease), True
+        except FileNotFoundError:
+            return None, True
+        except (AutopilotError, OSError) as fault:
+            self._faults(f"the status of {task_id} could not be written into its file yet: {fault}")
+            return self._as_it_is(lease), False
+
+    def _as_it_is(self, lease: Lease) -> Task | InvalidTask | None:
+        try:
+            task = self._files.load(lease.task_id)
+        except FileNotFoundError:
+            return None
+        return task if isinstance(task, InvalidTask) else protocol.overlay(task, lease)
