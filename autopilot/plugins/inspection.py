@@ -67,7 +67,7 @@ def examine(plugin: Any) -> Examined:
     manager.register(plugin, "plugin")
     found: list[Implementation] = []
     warnings: list[str] = []
-    for caller in manager.get_hookcallers(plugin) or ():
+    for caller in vars(manager.hook).values():
         for implementation in caller.get_hookimpls():
             if caller.name in hookspecs.HOOKS:
                 found.append(_checked(caller.name, implementation))
