@@ -218,10 +218,10 @@ class Writer:
             lines = [self._encode_own(rotated(tail, previous)), *lines]
         pieces, events, digest, latest = [], [], tail.digest, tail.latest
         for encoded in lines:
-            piece, digest, event = seal(encoded, digest)
+            events.append(Event(**encoded.fields, prev=digest))
+            piece, digest = seal(encoded, digest)
             pieces.append(piece)
-            events.append(event)
-            latest = max(latest, event.timestamp)
+            latest = max(latest, encoded.fields["timestamp"])
         data = b"".join(pieces)
         return data, Tail(tail.number, tail.size + len(data), tail.events + len(events), digest, latest), events
 

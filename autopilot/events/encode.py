@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from autopilot.errors import UsageError
 from autopilot.events.types import check_event_type
-from autopilot.models import Event
 from autopilot.system.clock import format_instant, parse_instant
 
 __all__ = ["MAX_LINE", "Encoded", "encode", "seal"]
@@ -38,14 +37,28 @@ _encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=
 
 
 class Encoded(NamedTuple):
-    """An event that is ready but for its place in the chain: ``text`` is its line up to ``prev``."""
+    """An event that is ready but for its place in the chain.
 
-    event: Event
+    Attributes:
+        fields: what the event will be made of, but for ``prev``; its payload as it was redacted and cut.
+        text: its line up to ``prev``.
+    """
+
+    fields: dict[str, Any]
     text: str
 
 
-def encode(event: Event, *, redact: Callable[[str], str] | None = None) -> Encoded:
-    """Make the line of ``event``; a payload that was redacted or cut is so in the returned event as well.
+def encode(
+    *,
+    id: str,  # noqa: A002 - the key's name in the line
+    event_type: str,
+    timestamp: str,
+    source: str,
+    trace_id: str | None,
+    payload: Mapping[str, Any],
+    redact: Callable[[str], str] | None = None,
+) -> Encoded:
+    """Make the line of an event.
 
     Args:
         redact: removes secrets from a text; the payload is replaced whole where it still finds some.
@@ -53,39 +66,28 @@ def encode(event: Event, *, redact: Callable[[str], str] | None = None) -> Encod
     Raises:
         UsageError: the event's type or time is malformed, or its payload is no JSON.
     """
-    payload = _payload_text(event)
-    kept = _cut(_redacted(payload, redact) if redact else payload)
-    when = _instant(event.timestamp)
-    if kept != payload or when != event.timestamp:
-        event = _copy(event, when, json.loads(kept))
-    trace = "null" if event.trace_id is None else _quote(event.trace_id)
-    head = f'{{"id":{_quote(event.id)},"event_type":"{check_event_type(event.event_type)}"'
-    text = f'{head},"timestamp":"{when}","source":{_quote(event.source)},"trace_id":{trace},"payload":{kept}'
-    return Encoded(event, text)
+    written = _payload_text(event_type, payload)
+    kept = _cut(_redacted(written, redact) if redact else written)
+    fields = {
+        "id": id,
+        "event_type": check_event_type(event_type),
+        "timestamp": _instant(timestamp),
+        "source": source,
+        "trace_id": trace_id,
+        "payload": payload if kept == written else json.loads(kept),
+    }
+    trace = "null" if trace_id is None else _quote(trace_id)
+    head = f'{{"id":{_quote(id)},"event_type":"{event_type}","timestamp":"{fields["timestamp"]}"'
+    return Encoded(fields, f'{head},"source":{_quote(source)},"trace_id":{trace},"payload":{kept}')
 
 
-def seal(encoded: Encoded, prev: str) -> tuple[bytes, str, Event]:
-    """Chain a line to the one before it: the line with its newline, its SHA-256, and the event as it reads."""
+def seal(encoded: Encoded, prev: str) -> tuple[bytes, str]:
+    """Chain a line to the one before it: the line with its newline, and its SHA-256."""
     line = f'{encoded.text},"prev":"{prev}"}}'.encode("ascii")
-    event = encoded.event
-    return line + b"\n", hashlib.sha256(line).hexdigest(), _copy(event, event.timestamp, event.payload, prev)
+    return line + b"\n", hashlib.sha256(line).hexdigest()
 
 
-def _copy(event: Event, timestamp: str, payload: Mapping[str, Any], prev: str = "") -> Event:
-    # attrs.evolve costs several times as much, and this runs once for each event.
-    return Event(
-        id=event.id,
-        event_type=event.event_type,
-        timestamp=timestamp,
-        source=event.source,
-        trace_id=event.trace_id,
-        payload=payload,
-        prev=prev,
-    )
-
-
-def _payload_text(event: Event) -> str:
-    payload = event.payload
+def _payload_text(event_type: str, payload: Mapping[str, Any]) -> str:
     try:
         try:
             return _encoder.encode(payload if type(payload) is dict else dict(payload))
@@ -93,7 +95,7 @@ def _payload_text(event: Event) -> str:
             return _encoder.encode(_finite(dict(payload)))
     except (TypeError, ValueError, RecursionError) as fault:
         raise UsageError(
-            f"the payload of {event.event_type} is no JSON: {fault}",
+            f"the payload of {event_type} is no JSON: {fault}",
             hint="use objects with text keys, lists, text, numbers, true, false and null",
         ) from fault
 

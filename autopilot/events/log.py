@@ -227,23 +227,29 @@ class EventLog:
 
     def _encode(self, event: Event | EventDraft, stamp: str, epoch_s: float, trace_id: str | None) -> Encoded:
         if isinstance(event, EventDraft):
-            event = Event(
-                id=unique_event_id(epoch_s),
-                event_type=event.event_type,
-                timestamp=stamp,
-                source=self._source,
-                trace_id=trace_id,
-                payload=event.payload,
-            )
-        return encode(event, redact=self._redact)
+            own = (unique_event_id(epoch_s), stamp, self._source, trace_id)
+        else:
+            own = (event.id, event.timestamp, event.source, event.trace_id)
+        return encode(
+            id=own[0],
+            event_type=event.event_type,
+            timestamp=own[1],
+            source=own[2],
+            trace_id=own[3],
+            payload=event.payload,
+            redact=self._redact,
+        )
 
     def _encode_own(self, draft: EventDraft) -> Encoded:
         now = self._clock.now()
-        event_id = unique_event_id(now.timestamp())
-        event = Event(
-            id=event_id, event_type=draft.event_type, timestamp=format_instant(now), payload=draft.payload
+        return encode(
+            id=unique_event_id(now.timestamp()),
+            event_type=draft.event_type,
+            timestamp=format_instant(now),
+            source="autopilot",
+            trace_id=None,
+            payload=draft.payload,
         )
-        return encode(event)
 
     def _use_writer(self) -> Writer:
         if self._writer is not None and self._pid == os.getpid():
