@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from autopilot.cli.app import App, common_options, pass_app
-from autopilot.cli.output import print_record
+from autopilot.cli.output import Column, print_lines, print_record, print_rows
 
 __all__ = ["stats"]
+
+
+TASKS = (Column("STATUS", "status"), Column("TASKS", "count"))
+FIGURES = (
+    Column("EXECUTOR", "executor"),
+    Column("TASK TYPE", "task_type"),
+    Column("RUNS", lambda row: f"{row['runs']:.1f}"),
+    Column("SUCCESSES", lambda row: f"{row['successes']:.1f}"),
+    Column("EXPECTED", lambda row: f"{row['mean']:.2f} ± {row['sd']:.2f}"),
+    Column("COST", lambda row: f"${row['cost_usd']:.2f}"),
+    Column("MINUTES", lambda row: f"{row['minutes']:.1f}"),
+)
 
 
 @click.command()
 @common_options
 @pass_app
 def stats(app: App) -> None:
-    """Show what the executors achieved."""
-    answer: dict[str, Any] = app.control.stats()
-    print_record(app.format, answer, list(_flat(answer)))
+    """Show what the executors achieved.
 
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    lines: list[tuple[str, object]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += _flat(value, f"{prefix}{key}.")
-        else:
-            lines.append((f"{prefix}{key}", value))
-    return lines
+    Runs and successes are discounted: old ones count less. EXPECTED is the chance of success that routing
+    reckons with.
+    """
+    answer = app.control.stats()
+    if app.format != "table":
+        print_record(app.format, answer, (), name="tasks")
+        return
+    counts = [{"status": status, "count": count} for status, count in answer["tasks"].items()]
+    print_rows("table", counts, TASKS)
+    if answer["executors"]:
+        print_lines([""] if counts else [])
+        print_rows("table", answer["executors"], FIGURES)
+    if not counts:
+        app.note("no tasks yet")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autopilot.cli.app import App
-from autopilot.errors import DeadlineError
+from autopilot.errors import DeadlineError, StorageError
 
 if TYPE_CHECKING:
     from autopilot.store.contract import Store
@@ -17,6 +17,7 @@ __all__ = ["Progress", "wait_for"]
 
 ENDED = frozenset({"done", "blocked", "cancelled", "invalid"})
 _NAP_S = 1.0
+_PATIENCE_S = 2.0
 
 
 class Progress:
@@ -55,6 +56,7 @@ def wait_for(app: App, ids: Sequence[str], *, timeout: float | None = None) -> d
     store = app.control.store
     deadline = None if timeout is None else time.monotonic() + timeout
     progress = Progress()
+    adopter = _Adopter(app)
     try:
         while True:
             statuses = {task_id: status_of(store, task_id) for task_id in ids}
@@ -62,12 +64,48 @@ def wait_for(app: App, ids: Sequence[str], *, timeout: float | None = None) -> d
             if not open_ids:
                 return statuses
             progress.show(_line(statuses))
+            adopter.look(open_ids)
             left = _NAP_S if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise _late(open_ids, len(ids), timeout)
             store.wait(min(left, _NAP_S))
     finally:
         progress.clear()
+
+
+class _Adopter:
+    """Adopts attempts that ended while no dispatcher was running, so that nobody waits for ever for them."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._seen: dict[tuple[str, int], float] = {}
+
+    def look(self, ids: Sequence[str]) -> None:
+        """Adopt, where an attempt of these ended some time ago and no dispatcher has noticed."""
+        now = time.monotonic()
+        ended = [key for key in map(self._ended, ids) if key is not None]
+        if any(now - self._seen.setdefault(key, now) > _PATIENCE_S for key in ended):
+            self._adopt()
+            self._seen.clear()
+
+    def _ended(self, task_id: str) -> tuple[str, int] | None:
+        control = self._app.control
+        lease = control.store.lease(task_id)
+        if lease is None or lease.state == "ended":
+            return None
+        over = control.store.result(lease) is not None or control.lease_verdict(lease) == "dead"
+        return (task_id, lease.token) if over else None
+
+    def _adopt(self) -> None:
+        from autopilot.dispatcher.tick import Dispatcher
+
+        dispatcher = Dispatcher(self._app.control, max_active=0)  # room for nothing new: it only reconciles
+        try:
+            dispatcher.tick()
+        except StorageError as fault:
+            self._app.note(f"an attempt has ended, and its result cannot be adopted: {fault.message}")
+        finally:
+            dispatcher.close()
 
 
 def _late(open_ids: Sequence[str], number: int, timeout: float | None) -> DeadlineError:

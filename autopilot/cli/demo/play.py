@@ -82,7 +82,8 @@ def _queue(control: Control) -> None:
     from autopilot.taskfile import render
 
     for values, body in stage.TASKS:
-        control.create_task(TaskDraft(id=values["id"], text=render(values, body)))
+        fields = {**values, "created_at": control.clock.now()}
+        control.create_task(TaskDraft(id=values["id"], text=render(fields, body)))
 
 
 def _dispatch(control: Control, narrator: Narrator) -> None:

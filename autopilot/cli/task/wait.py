@@ -22,8 +22,8 @@ __all__ = ["wait"]
 def wait(app: App, task_ids: tuple[str, ...], timeout: float | None) -> int:
     """Wait until tasks have ended.
 
-    Exit code 0 when all are done, 1 when one is blocked, cancelled or invalid, 124 when the time is up. It only
-    watches: a dispatcher must be running, or be run, for anything to happen.
+    Exit code 0 when all are done, 1 when one is blocked, cancelled or invalid, 124 when the time is up. It starts
+    nothing: a dispatcher must be running, or be run. Results of attempts that ended are adopted.
     """
     ids = [find_id(app, task_id) for task_id in task_ids]
     late: DeadlineError | None = None
