@@ -1,0 +1,442 @@
+"""The tick: order, gates, claims, ends, parking, people's edits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
+from autopilot.errors import BusyError, TransitionError
+from autopilot.models import Health, OutcomeKind, Verdict
+from autopilot.system.clock import format_instant
+
+
+def started(report: Any) -> list[tuple[str, str, int]]:
+    return [(one.task_id, one.executor, one.attempt) for one in report.started]
+
+
+def test_a_task_goes_from_its_file_to_done(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    assert started(arena.tick()) == [("one", "coder", 1)]
+    assert arena.status("one") == "in_progress"
+    arena.end("one")
+    (adopted,) = arena.tick().adopted
+    assert (adopted.task_id, adopted.outcome, str(adopted.status)) == ("one", "succeeded", "done")
+    assert arena.read("one").result["verified"] is False
+    types = [event["event_type"] for event in arena.events()]
+    assert types == ["task.created", "dispatch.decision", "task.claimed", "dispatch.result", "task.done"]
+
+
+def test_priority_decides_who_gets_the_only_slot(arena: Any) -> None:
+    arena.settings(dispatcher=DispatcherSettings(max_active=1))
+    arena.executor("coder")
+    arena.task("low", priority="low")
+    arena.task("high", priority="high")
+    arena.task("medium")
+    order = []
+    for _ in range(3):
+        (one,) = arena.tick().started
+        order.append(one.task_id)
+        arena.end(one.task_id)
+    assert order == ["high", "medium", "low"]
+
+
+def test_slots_hold_over_two_dispatchers(arena: Any) -> None:
+    arena.settings(dispatcher=DispatcherSettings(max_active=2))
+    arena.executor("coder")
+    for name in "abcd":
+        arena.task(name)
+    assert len(arena.tick().started) == 2
+    arena.another_dispatcher()
+    assert arena.tick().started == ()
+
+
+def test_an_executors_own_slots_hold_and_others_go_on(arena: Any) -> None:
+    arena.executor("narrow", slots=1)
+    arena.task("a", executor="narrow")
+    arena.task("b", executor="narrow")
+    arena.executor("wide")
+    arena.task("c", executor="wide")
+    assert [one.task_id for one in arena.tick().started] == ["a", "c"]
+    arena.end("a")
+    assert started(arena.tick()) == [("b", "narrow", 1)]
+
+
+def test_a_dependant_waits_and_then_runs(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("later", depends_on=["first"])
+    assert arena.tick().started == ()
+    why = arena.control.why("later")
+    assert why["reason"]["code"] == "dependencies"
+    assert "first does not exist" in why["reason"]["message"]
+    arena.task("first")
+    assert started(arena.tick()) == [("first", "coder", 1)]
+    assert arena.tick().started == ()
+    arena.end("first")
+    assert started(arena.tick()) == [("later", "coder", 1)]
+
+
+def test_a_cycle_is_blocked_with_its_path_and_the_rest_goes_on(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("a", depends_on=["b"])
+    arena.task("b", depends_on=["a"])
+    arena.task("free")
+    assert started(arena.tick()) == [("free", "coder", 1)]
+    assert (arena.status("a"), arena.reason("a")) == ("blocked", "dependency_cycle")
+    assert "a → b → a" in arena.control.store.record("a").reason.message
+    arena.control.store.edit("b", {"depends_on": None})
+    for _ in range(3):
+        arena.tick()
+    assert arena.status("b") == "in_progress"
+    arena.end("b")
+    for _ in range(3):
+        arena.tick()
+    assert arena.status("a") == "in_progress"
+
+
+def test_a_failed_dependency_blocks_and_its_mending_wakes(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("first", max_attempts=1)
+    arena.task("then", depends_on=["first"])
+    arena.tick()
+    arena.end("first", "failed")
+    arena.tick()
+    arena.tick()
+    assert (arena.status("first"), arena.reason("first")) == ("blocked", "attempts_exhausted")
+    assert (arena.status("then"), arena.reason("then")) == ("blocked", "dependency_failed")
+    arena.control.retry("first")
+    for _ in range(2):
+        arena.tick()
+    arena.end("first")
+    for _ in range(3):
+        arena.tick()
+    assert arena.status("then") == "in_progress"
+    assert arena.read("then").result in (None, {})
+
+
+def test_an_unknown_executor_blocks_and_its_installation_wakes(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", executor="codr")
+    arena.tick()
+    assert (arena.status("one"), arena.reason("one")) == ("blocked", "unknown_executor")
+    assert "coder" in arena.control.store.record("one").reason.hint
+    arena.executor("codr")
+    arena.another_dispatcher()
+    arena.tick()
+    arena.tick()
+    assert arena.status("one") == "in_progress"
+
+
+def test_a_prose_task_without_a_capable_executor_stays_pending_and_says_so(arena: Any) -> None:
+    arena.executor("sh", "shell")
+    arena.task("prose")
+    assert arena.tick().started == ()
+    assert arena.status("prose") == "pending"
+    why = arena.control.why("prose")
+    assert why["reason"]["code"] == "no_capable_executor"
+    assert "pip install" in why["reason"]["hint"]
+
+
+def test_a_failure_goes_elsewhere_first(arena: Any) -> None:
+    arena.executor("alpha")
+    arena.executor("beta")
+    arena.task("one")
+    ((_, first, _),) = started(arena.tick())
+    arena.end("one", "failed")
+    ((_, second, attempt),) = started(arena.tick())
+    assert {first, second} == {"alpha", "beta"}
+    assert attempt == 2
+
+
+def test_a_rate_limit_parks_until_the_reset_and_uses_no_attempt(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    reset = arena.clock.now() + timedelta(minutes=30)
+    arena.end("one", "rate_limited", reset_at=reset)
+    assert arena.tick().started == ()
+    task = arena.read("one")
+    assert (str(task.status), arena.reason("one")) == ("pending", "parked")
+    assert task.not_before is not None
+    assert arena.control.store.record("one").used == 0
+    arena.clock.pass_by(1700)
+    assert arena.tick().started == ()
+    arena.clock.pass_by(200)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_rate_limit_fails_over_to_another_pool_but_not_within_it(arena: Any) -> None:
+    arena.executor("one-of-acme", pool="acme")
+    arena.executor("two-of-acme", pool="acme")
+    arena.executor("other", pool="other")
+    arena.task("task")
+    ((_, first, _),) = started(arena.tick())
+    while first == "other":
+        pytest.skip("the tie went to the other pool")
+    arena.end("task", "rate_limited", reset_at=arena.clock.now() + timedelta(hours=1))
+    assert started(arena.tick()) == [("task", "other", 2)]
+
+
+def test_an_auth_error_blocks_with_the_fix_where_nobody_else_can(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    arena.end("one", "auth_error", hint="coder login")
+    arena.tick()
+    assert (arena.status("one"), arena.reason("one")) == ("blocked", "auth_error")
+    assert arena.read("one").result["reason"]["hint"] == "coder login"
+
+
+def test_an_auth_error_fails_over_where_somebody_else_can(arena: Any) -> None:
+    arena.executor("alpha")
+    arena.executor("beta")
+    arena.task("one")
+    ((_, first, _),) = started(arena.tick())
+    arena.end("one", "auth_error")
+    ((_, second, _),) = started(arena.tick())
+    assert first != second
+
+
+def test_a_failed_verification_is_tried_again_with_what_it_said(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    lease = arena.control.store.lease("one")
+    from autopilot.models import Outcome
+
+    arena.report(
+        lease,
+        Outcome(kind=OutcomeKind.SUCCEEDED),
+        verdicts=(Verdict(name="pytest", ok=False, detail="2 failed"),),
+    )
+    arena.tick()
+    assert "2 failed" in arena.stage.started[-1].earlier_failure
+
+
+def test_overlapping_touches_do_not_run_together(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("a", touches=["src/*.py"])
+    arena.task("b", touches=["src/app.py"])
+    arena.task("c", touches=["docs/**"])
+    assert [one.task_id for one in arena.tick().started] == ["a", "c"]
+    assert "a is running and touches src/*.py" in arena.control.why("b")["reason"]["message"]
+    arena.end("a")
+    assert [one.task_id for one in arena.tick().started] == ["b"]
+
+
+def test_a_dry_run_changes_nothing(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.task("lost", depends_on=["lost"])
+    before = {path.name: path.read_bytes() for path in sorted(arena.file("one").parent.iterdir())}
+    assert started(arena.tick(dry_run=True)) == [("one", "coder", 1)]
+    assert {path.name: path.read_bytes() for path in sorted(arena.file("one").parent.iterdir())} == before
+    assert arena.stage.started == []
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def test_a_pause_starts_nothing_and_a_resume_goes_on(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.control.pause("me")
+    report = arena.tick()
+    assert report.started == ()
+    assert "paused by me" in report.notes[0]
+    assert arena.control.why("one")["runnable"] is False
+    arena.control.resume()
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def test_a_runner_that_cannot_be_started_gives_the_task_back(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.stage.refuse = "no processes left"
+    assert arena.tick().started == ()
+    assert (arena.status("one"), arena.reason("one")) == ("pending", "not_started")
+    arena.stage.refuse = ""
+    arena.clock.pass_by(10)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_cancel_of_a_waiting_task_is_at_once_and_of_a_running_one_is_asked_for(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("waiting", depends_on=["running"])
+    arena.task("running")
+    arena.tick()
+    assert arena.control.cancel("waiting") == "cancelled"
+    assert arena.control.cancel("running") == "requested"
+    assert arena.control.store.lease("running").cancel is not None
+    arena.end("running", "cancelled")
+    arena.tick()
+    assert (arena.status("waiting"), arena.status("running")) == ("cancelled", "cancelled")
+    with pytest.raises(TransitionError):
+        arena.control.cancel("running")
+
+
+def test_retry_needs_force_on_done_and_begins_the_counters_anew(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    with pytest.raises(BusyError):
+        arena.control.retry("one")
+    arena.end("one")
+    arena.tick()
+    with pytest.raises(TransitionError):
+        arena.control.retry("one")
+    arena.control.retry("one", force=True)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_person_sets_done_back_to_pending_in_the_file(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", max_attempts=1)
+    arena.tick()
+    arena.end("one", "failed")
+    arena.tick()
+    assert arena.status("one") == "blocked"
+    text = arena.file("one").read_text().replace("status: blocked", "status: pending")
+    arena.file("one").write_text(text)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_person_cancels_in_the_file_of_a_running_task(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    text = arena.file("one").read_text()
+    arena.file("one").write_text(text.replace("status: claimed", "status: cancelled"))
+    arena.tick()
+    assert arena.control.store.lease("one").cancel == "the task's file"
+
+
+def test_a_status_that_nobody_holds_is_repaired(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", status="in_progress", attempt=7)
+    arena.tick()
+    assert [event["event_type"] for event in arena.events("task.repaired")] == ["task.repaired"]
+    arena.tick()
+    assert arena.stage.started[-1].token == 8
+
+
+def test_an_invalid_file_is_told_of_once_and_stops_nobody(arena: Any) -> None:
+    arena.executor("coder")
+    arena.file("broken").write_text("---\nid: broken\ntitle: [unclosed\n---\n")
+    arena.task("fine")
+    assert started(arena.tick()) == [("fine", "coder", 1)]
+    arena.tick()
+    arena.another_dispatcher()
+    arena.tick()
+    (event,) = arena.events("task.invalid")
+    assert event["trace_id"] == "broken"
+    assert event["payload"]["line"] > 0
+    why = arena.control.why("broken")
+    assert why["status"] == "invalid"
+
+
+def test_an_unhealthy_named_executor_is_waited_for(arena: Any) -> None:
+    arena.executor("coder")
+    arena.healths["coder"] = Health(ok=False, reason="no login", hint="coder login")
+    arena.task("one", executor="coder")
+    assert arena.tick().started == ()
+    assert arena.status("one") == "pending"
+    why = arena.control.why("one")
+    assert "no login" in why["reason"]["message"]
+    arena.healths["coder"] = Health(ok=True)
+    arena.clock.pass_by(60)
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def test_on_unavailable_fail_blocks(arena: Any) -> None:
+    arena.executor("coder")
+    arena.settings(routing=RoutingSettings(on_unavailable="fail"))
+    arena.healths["coder"] = Health(ok=False, reason="no login", hint="coder login")
+    arena.task("one", executor="coder")
+    arena.tick()
+    assert arena.status("one") == "blocked"
+
+
+def test_worktrees_and_protected_paths_are_refused_with_a_reason(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("tree", workspace="worktree")
+    arena.task("hooks", touches=[".git/hooks/**"])
+    arena.tick()
+    assert (arena.status("tree"), arena.reason("tree")) == ("blocked", "workspace_unavailable")
+    assert (arena.status("hooks"), arena.reason("hooks")) == ("blocked", "protected_path")
+    arena.settings(tasks=TaskSettings(allow_protected_touches=True))
+    arena.another_dispatcher()
+    arena.tick()
+    arena.tick()
+    assert arena.status("hooks") == "in_progress"
+
+
+def test_a_task_from_elsewhere_runs_no_shell(arena: Any) -> None:
+    arena.executor("sh", "shell")
+    arena.task("import", command="echo hi", origin="importer")
+    arena.tick()
+    assert (arena.status("import"), arena.reason("import")) == ("blocked", "origin_not_approved")
+
+
+def test_a_repo_that_is_missing_is_waited_for(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", repo="elsewhere")
+    assert arena.tick().started == ()
+    assert "elsewhere does not exist" in arena.control.why("one")["reason"]["message"]
+
+
+def test_why_answers_in_every_state(arena: Any) -> None:
+    arena.executor("coder")
+    for name in ("pending", "running", "done", "blocked", "cancelled"):
+        arena.task(name, max_attempts=1, **({"depends_on": ["nobody"]} if name == "pending" else {}))
+    arena.tick()
+    arena.end("done")
+    arena.end("blocked", "needs_input")
+    arena.control.cancel("cancelled")
+    arena.end("cancelled", "cancelled")
+    arena.tick()
+    for name in ("pending", "running", "done", "blocked", "cancelled"):
+        why = arena.control.why(name)
+        assert why["task_id"] == name
+        assert why["runnable"] is False
+        assert why["reason"]["message"]
+    arena.task("free")
+    assert arena.control.why("free")["runnable"] is True
+
+
+def test_waiting_gives_the_outcomes(arena: Any) -> None:
+    from autopilot.models import Outcome
+
+    arena.executor("coder")
+    arena.task("one")
+    arena.stage.script["one"] = [Outcome(kind=OutcomeKind.SUCCEEDED)]
+    arena.tick()
+    (row,) = arena.dispatcher.wait_started()
+    assert (row["task_id"], row["outcome"]) == ("one", "succeeded")
+
+
+def test_run_ends_when_drained(arena: Any) -> None:
+    from autopilot.models import Outcome
+
+    arena.executor("coder")
+    arena.task("one")
+    arena.stage.script["one"] = [Outcome(kind=OutcomeKind.SUCCEEDED)]
+    ticks = []
+
+    def on_tick(report: Any) -> None:
+        ticks.append(report)
+        if len(ticks) == 2:
+            arena.control.drain("test")
+
+    arena.dispatcher.run(lambda: len(ticks) > 50, on_tick)
+    assert len(ticks) < 50
+    assert arena.status("one") == "done"
+
+
+def test_not_before_is_respected(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", not_before=format_instant(arena.clock.now() + timedelta(hours=1)))
+    assert arena.tick().started == ()
+    arena.clock.pass_by(3700)
+    assert started(arena.tick()) == [("one", "coder", 1)]
