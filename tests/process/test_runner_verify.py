@@ -1,0 +1,214 @@
+"""After the executor: verifications, protected paths, and the list of what changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from autopilot.models import OutcomeKind, PluginRef
+
+sys.path.insert(0, str(Path(__file__).parent))
+from runner_support import Arena, alive, arena, pids_in, until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with arena(tmp_path_factory.mktemp("arena")) as made:
+        yield made
+
+
+@pytest.fixture
+def place(whole):
+    return whole.fresh()
+
+
+def plugin(place: Arena, name: str, body: str) -> PluginRef:
+    code = f"from autopilot import Verdict, hookimpl\n\n@hookimpl\ndef autopilot_verify(task, attempt):\n    {body}\n"
+    (place.plugins / f"{name}.py").write_text(code)
+    return PluginRef(name=name, value=name)
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def test_all_verify_commands_pass(place: Arena):
+    result = place.do("open('made', 'w').close()", verify=("test -f made", "echo fine; echo well >&2"))
+    assert result.verified is True
+    assert [(verdict.name, verdict.ok, verdict.exit_code) for verdict in result.verdicts] == [
+        ("test -f made", True, 0),
+        ("echo fine; echo well >&2", True, 0),
+    ]
+    assert sorted((place.run / "verify-2.log").read_text().split()) == ["fine", "well"]
+    assert not (place.run / "verify-1.log").exists()
+
+
+def test_the_first_failure_ends_verification_and_says_what_was_printed(place: Arena):
+    result = place.do("pass", verify=("echo one; echo two >&2; exit 3", "touch never"))
+    assert result.outcome.kind is OutcomeKind.SUCCEEDED
+    assert result.verified is None
+    (verdict,) = result.verdicts
+    assert (verdict.ok, verdict.exit_code) == (False, 3)
+    assert verdict.detail.startswith("exit code 3: ")
+    assert {"one", "two"} <= set(verdict.detail.split())
+    assert not (place.work / "never").exists()
+
+
+def test_nothing_is_verified_after_a_failure_of_the_executor(place: Arena):
+    result = place.do("outcome = Outcome(kind=Kind.FAILED)", verify=("touch never",))
+    assert (result.verified, result.verdicts) == (None, ())
+    assert not (place.work / "never").exists()
+
+
+def test_no_change_needed_is_verified_too(place: Arena):
+    result = place.do("outcome = Outcome(kind=Kind.NO_CHANGE_NEEDED)", verify=("true",))
+    assert (result.outcome.kind, result.verified) == (OutcomeKind.NO_CHANGE_NEEDED, True)
+
+
+def test_a_verify_command_that_hangs_is_stopped_with_its_whole_tree(place: Arena):
+    command = "setsid sleep 1000 & echo $! > pid; sleep 1000"
+    result = place.do("pass", verify=(command,), limits={"verify_s": 0.5})
+    (verdict,) = result.verdicts
+    assert (verdict.ok, "limit of 0.5 s" in verdict.detail) == (False, True)
+    assert not alive(pids_in(place.work / "pid")[0])
+
+
+def test_what_a_passing_verify_command_leaves_running_is_ended(place: Arena):
+    result = place.do("pass", verify=("setsid sleep 1000 & echo $! > pid",))
+    assert result.verified is True
+    assert not alive(pids_in(place.work / "pid")[0])
+
+
+def test_a_verify_command_ended_by_a_signal_failed(place: Arena):
+    (verdict,) = place.do("pass", verify=("kill -9 $$",)).verdicts
+    assert (verdict.ok, verdict.exit_code, verdict.detail) == (False, -9, "ended by signal 9")
+
+
+def test_verify_commands_see_the_scrubbed_environment_and_no_terminal(tmp_path):
+    with arena(tmp_path, SECRET_TOKEN="s3cr3t-s3cr3t") as place:
+        place.do("pass", verify=("env > env; cat",), environment_values={"SET": "1"})
+        seen = (place.work / "env").read_text()
+        assert "SET=1" in seen
+        assert f"AUTOPILOT_TASK_ID={place.task_id}" in seen
+        assert "s3cr3t" not in seen
+
+
+def test_a_verify_command_in_a_vanished_folder_is_a_failed_verdict(place: Arena):
+    result = place.do("import os, shutil; shutil.rmtree(context.workdir)", verify=("true",))
+    (verdict,) = result.verdicts
+    assert (verdict.ok, verdict.exit_code) == (False, None)
+    assert "is not there" in verdict.detail
+
+
+def test_a_cancel_during_verification_is_a_cancel(place: Arena):
+    lease = place.start("pass", verify=("touch here; sleep 1000", "touch never"))
+    until((place.work / "here").exists, "the verify command")
+    place.store.request_cancel(place.task_id, by="ada")
+    assert place.ended(lease).exit_code == 0
+    result = place.store.result(lease)
+    assert (result.outcome.kind, result.verified) == (OutcomeKind.CANCELLED, None)
+    assert "while it was verified" in result.outcome.message
+    assert not (place.work / "never").exists()
+
+
+# ---------------------------------------------------------------------- plugins
+
+
+def test_verify_plugins_judge_after_the_commands(place: Arena):
+    body = "return Verdict(name='files', ok=attempt['outcome'] == 'succeeded', detail=task.id + str(attempt['number']))"
+    refs = (plugin(place, "judging", body), plugin(place, "silent", "return None"))
+    result = place.do("pass", verify=("true",), verify_plugins=refs)
+    assert result.verified is True
+    assert [(verdict.name, verdict.detail) for verdict in result.verdicts] == [
+        ("true", ""),
+        ("files", f"{place.task_id}1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "detail"),
+    [
+        ("refusing", "return Verdict(name='refusing', ok=False, detail='no')", "no"),
+        ("raising", "raise ValueError('broken plugin')", "ValueError: broken plugin"),
+        ("exiting", "raise SystemExit(0)", "SystemExit: 0"),
+        ("vanishing", "import os; os._exit(0)", "its process ended with 0"),
+        ("babbling", "return True", "gave a bool, not a Verdict"),
+        ("hanging", "import time; time.sleep(1000)", "stopped at its limit of 1 s"),
+    ],
+)
+def test_a_verify_plugin_that_does_not_agree_makes_it_unverified(place: Arena, name, body, detail):
+    limits = {"verify_s": 1.0 if name == "hanging" else 60.0}
+    result = place.do("pass", verify_plugins=(plugin(place, name, body),), limits=limits)
+    assert result.verified is None
+    assert [(verdict.name, verdict.ok, verdict.detail) for verdict in result.verdicts] == [(name, False, detail)]
+
+
+def test_a_failing_plugin_does_not_stop_the_next_one(place: Arena):
+    refs = (plugin(place, "bad", "raise ValueError"), plugin(place, "good", "return Verdict(name='good', ok=True)"))
+    result = place.do("pass", verify_plugins=refs)
+    assert [(verdict.name, verdict.ok) for verdict in result.verdicts] == [("bad", False), ("good", True)]
+    assert result.verified is None
+
+
+def test_a_verify_plugin_without_the_hook_is_a_failed_verdict(place: Arena):
+    (verdict,) = place.do("pass", verify_plugins=(PluginRef(name="json", value="json"),)).verdicts
+    assert (verdict.ok, verdict.detail) == (False, "the plugin has no autopilot_verify any more")
+
+
+# ---------------------------------------------------------------------- evidence
+
+
+def test_what_changed_is_found_by_the_core(place: Arena):
+    (place.work / "kept").write_text("same")
+    (place.work / "edited").write_text("old")
+    (place.work / "gone").write_text("old")
+    body = "import os\nopen('edited', 'w').write('new')\nopen('added', 'w').close()\nos.unlink('gone')"
+    result = place.do(body, workspace="repo")
+    assert result.changed == ("added", "edited", "gone")
+    assert json.loads((place.run / "changes.json").read_text()) == {
+        "changed": ["added", "edited", "gone"],
+        "count": 3,
+        "violations": {},
+    }
+    assert not (place.run / "before.manifest").exists()
+
+
+def test_verify_plugins_are_told_what_changed(place: Arena):
+    ref = plugin(place, "telling", "return Verdict(name='t', ok=True, detail=','.join(attempt['changed']))")
+    result = place.do("open('new', 'w').close()", workspace="repo", verify_plugins=(ref,))
+    assert result.verdicts[0].detail == "new"
+
+
+def test_a_changed_protected_path_is_a_violation_and_nothing_is_verified(place: Arena):
+    (place.work / ".git" / "hooks").mkdir(parents=True)
+    result = place.do(
+        "open('.git/hooks/pre-commit', 'w').write('evil')",
+        workspace="repo",
+        protected=(".git/hooks/**", "AGENTS.md"),
+        verify=("touch never",),
+    )
+    assert result.violations == (".git/hooks/pre-commit",)
+    assert (result.verified, result.verdicts) == (None, ())
+    assert not (place.work / "never").exists()
+    noted = json.loads((place.run / "changes.json").read_text())["violations"][".git/hooks/pre-commit"]
+    assert noted["before"] is None
+    assert len(noted["after"]["digest"]) == 64
+
+
+def test_autopilots_own_folder_is_no_change(place: Arena):
+    (place.folder / "seen").write_text("x")
+    result = place.do("open('../seen', 'w').write('y')", workspace="repo", workdir=str(place.work))
+    assert result.changed == ()
+    place.fresh()
+    inside = place.do("open('../marker', 'w').close()", workspace="repo", workdir=str(place.folder))
+    assert not [path for path in inside.changed if path.startswith(".autopilot")]
+
+
+def test_a_workspace_of_none_is_not_watched(place: Arena):
+    result = place.do("open('AGENTS.md', 'w').close()", protected=("AGENTS.md",))
+    assert (result.changed, result.violations) == ((), ())
+    assert not (place.run / "changes.json").exists()
