@@ -195,10 +195,14 @@ def check_movable(task: Task, lease: Lease | None, new: Status, expected: Status
             hint="upgrade autopilot to change it",
             code="newer_format",
         )
+    _check_end(task.id, expected, new)
+
+
+def _check_end(task_id: str, old: Status, new: Status) -> None:
     if new in (Status.CLAIMED, Status.IN_PROGRESS):
-        raise TransitionError(f"task {task.id} can become {new} by a claim only", hint="claim it instead")
-    if new is not expected:
-        check_transition(task.id, expected, new)
+        raise TransitionError(f"task {task_id} can become {new} by claim and start only", hint="claim it instead")
+    if new is not old:
+        check_transition(task_id, old, new)
 
 
 # ---------------------------------------------------------------------- steps
@@ -266,7 +270,7 @@ def ended(current: Lease | None, lease: Lease, ending: Ending, *, carried: Seque
         LeaseLostError, TransitionError.
     """
     held = check_current(current, lease)
-    check_transition(held.task_id, view_status(held), ending.status)
+    _check_end(held.task_id, view_status(held), ending.status)
     return _with_ending(held, held.record, ending, carried, clock)
 
 
