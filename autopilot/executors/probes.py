@@ -154,6 +154,8 @@ class ProbeCache:
         return known if isinstance(known, dict) else {}
 
     def _write(self, known: Mapping[str, Any]) -> None:
+        if not os.path.isdir(os.path.dirname(os.path.dirname(os.path.dirname(self._path)))):
+            return  # no root yet: looking at executors must not make one
         try:
             ensure_folder(os.path.dirname(self._path))
             replace_file(self._path, json.dumps(known, indent=1).encode(), point="probes.write", sync=False)
