@@ -61,15 +61,15 @@ def test_the_tables_say_what_the_commands_say() -> None:
 
 
 def python(code: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
     assert done.stdout
     return done.stderr.strip()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["task", "--help"], []])
-def test_help_imports_nothing_heavy(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_help_imports_nothing_heavy(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run = "import sys\nfrom autopilot.cli.main import main\nmain(sys.argv[2:])\n"
     # The first run learns that no plugin adds a command; folders that changed just now would make it doubt that.

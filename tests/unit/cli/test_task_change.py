@@ -1,0 +1,129 @@
+"""``task edit``, ``cancel``, ``retry`` and ``wait``, where nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autopilot.cli.task.assign import assignments
+from autopilot.errors import UsageError
+from autopilot.taskfile import parse
+
+Cli = Callable[..., Any]
+Write = Callable[[str, str], Path]
+
+TEXT = "---\n# a comment\ntitle: T   # another\npriority: low\nmood: good\n---\nbody"
+
+
+def test_set_changes_only_those_bytes(cli: Cli, write_task: Write) -> None:
+    path = write_task("a", TEXT)
+    said = cli("task", "edit", "a", "--set", "priority=high", "--set", "tags=x, z", "-o", "json")
+    assert (said.code, said.data[0]["priority"]) == (0, "high")
+    assert path.read_text() == TEXT.replace("low", "high").replace("good\n", "good\ntags: [x, z]\n")
+
+
+def test_unset(cli: Cli, write_task: Write) -> None:
+    path = write_task("a", TEXT)
+    assert cli("task", "edit", "a", "--unset", "mood", "--unset", "missing").code == 0
+    assert path.read_text() == TEXT.replace("mood: good\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--set", "priority=hgh"],
+        ["--set", "priority"],
+        ["--set", "=high"],
+        ["--set", "status=done"],
+        ["--set", "attempt=9"],
+        ["--set", "id=b"],
+        ["--unset", "result"],
+        ["--set", "tags=[x"],
+        ["--set", "tags=[[x]]"],
+        ["--set", "max_attempts=many"],
+        [],
+    ],
+    ids=str,
+)
+def test_bad_values_are_usage_and_change_nothing(cli: Cli, write_task: Write, arguments: list[str]) -> None:
+    path = write_task("a", TEXT)
+    assert cli("task", "edit", "a", *arguments).code == 2
+    assert path.read_text() == TEXT
+
+
+def test_a_broken_file_is_5(cli: Cli, write_task: Write) -> None:
+    write_task("a", TEXT.replace("low", "hgh"))
+    assert cli("task", "edit", "a", "--set", "title=U").code == 5
+
+
+def test_assignments() -> None:
+    assert assignments(
+        ["title=a=b", "tags=[a, 'b, c']", "depends_on=x,y", "command=[make, test]", "verify=make", "own=1.10"],
+        ["model"],
+    ) == {
+        "title": "a=b",
+        "tags": ["a", "b, c"],
+        "depends_on": ["x", "y"],
+        "command": ["make", "test"],
+        "verify": ["make"],
+        "own": "1.10",
+        "model": None,
+    }
+    with pytest.raises(UsageError):
+        assignments(["no"], [])
+
+
+def test_cancel_and_retry(cli: Cli, write_task: Write) -> None:
+    path = write_task("a", TEXT)
+    assert cli("task", "cancel", "a", "-o", "json").data == [{"task_id": "a", "cancel": "cancelled"}]
+    assert parse(path.read_bytes(), expected_id="a").status == "cancelled"
+    assert cli("task", "cancel", "a").code == 2
+    said = cli("task", "retry", "a", "-o", "json")
+    assert (said.code, said.error["code"]) == (2, "transition_refused")
+    assert "--force" in said.error["hint"]
+    assert cli("task", "retry", "a", "--force", "-o", "json").data[0]["status"] == "pending"
+    assert parse(path.read_bytes(), expected_id="a").status == "pending"
+
+
+def test_several_at_once(cli: Cli, write_task: Write) -> None:
+    for task_id in "ab":
+        write_task(task_id, TEXT)
+    assert cli("task", "cancel", "a", "b", "--wait").out.count("cancelled") == 2
+    assert cli("task", "cancel", "a", "zzz").code == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("---\ntitle: T\nstatus: done\n---\n", 0),
+        ("---\ntitle: T\nstatus: blocked\n---\n", 1),
+        ("---\ntitle: T\nstatus: cancelled\n---\n", 1),
+        ("---\ntitle: T\npriority: hgh\n---\n", 1),
+        ("---\ntitle: T\n---\n", 124),
+    ],
+)
+def test_wait(cli: Cli, write_task: Write, text: str, code: int) -> None:
+    write_task("a", text)
+    said = cli("task", "wait", "a", "--timeout", "0.2", "-o", "json")
+    assert said.code == code
+    assert said.data[0]["id"] == "a"
+    if code == 124:
+        assert said.error["code"] == "timeout"
+        assert "why a" in said.error["hint"]
+
+
+def test_wait_says_what_it_waits_for(cli: Cli, write_task: Write) -> None:
+    write_task("a", "---\ntitle: T\n---\n")
+    write_task("b", "---\ntitle: T\n---\n")
+    assert "waiting for a: pending" in cli("task", "wait", "a", "--timeout", "0.1").err
+    assert "waiting for 2 tasks: 2 pending" in cli("task", "wait", "a", "b", "--timeout", "0.1").err
+
+
+def test_logs_before_the_first_attempt(cli: Cli, write_task: Write) -> None:
+    write_task("a", "---\ntitle: T\n---\n")
+    said = cli("task", "logs", "a")
+    assert said.code == 3
+    assert "why a" in said.err
