@@ -27,7 +27,7 @@ Path = tuple[str | int, ...]
 """The way to a value: keys and list positions from the top."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_CUT = re.compile(r"[ \t]*#\S")
+_CUT = re.compile(r"[ \t]*#[^ \t]")
 _TOO_MUCH = "keep the frontmatter small; long material belongs into the body"
 
 

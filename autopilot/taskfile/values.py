@@ -49,7 +49,7 @@ def _text_only(field: Field, raw: Any, way: tuple[str | int, ...] = ()) -> str:
     way = (field.name, *way)
     if not isinstance(raw, str):
         found = _TYPE_NAMES.get(type(raw), "something else")
-        raise FieldError(way, f"`{field.name}` takes {field.kind}, and here is {found}", _example(field))
+        raise FieldError(way, f"`{field.name}` is {found}; it must be: {field.kind}", _example(field))
     if not raw or raw.isspace():
         raise FieldError(way, f"`{field.name}` is empty", f"give it a value ({field.example}) or remove the line")
     return raw
@@ -209,7 +209,7 @@ def _data(field: Field) -> Reader:
     def read(raw: Any) -> Mapping[str, Any]:
         if type(raw) is dict:
             return raw
-        raise FieldError((field.name,), f"`{field.name}` must be a mapping", _example(field))
+        raise FieldError((field.name,), f"`{field.name}` is no mapping", _example(field))
 
     return read
 
