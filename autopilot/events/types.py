@@ -38,7 +38,9 @@ _TYPES = (
     EventType(
         name="task.created",
         sentence="A task file was stored.",
-        payload={"title": "the task's title", "priority": "its priority", "task_type": "its type"},
+        payload={
+            "by": "who made it",
+        },
     ),
     EventType(
         name="task.edited",
@@ -49,7 +51,7 @@ _TYPES = (
         name="task.invalid",
         sentence="A file in the tasks folder cannot be read as a task; once for each content.",
         payload={
-            "path": "the file",
+            "path": "the file's name",
             "message": "what is wrong",
             "hint": "how to mend it",
             "line": "line, counted from 1; 0 where unknown",
@@ -60,7 +62,11 @@ _TYPES = (
     EventType(
         name="task.claimed",
         sentence="A dispatcher took the task for one attempt.",
-        payload={"attempt": _ATTEMPT, "executor": "who is to do it"},
+        payload={
+            "attempt": _ATTEMPT,
+            "executor": "who is to do it",
+            "pid": "of the dispatcher",
+        },
     ),
     EventType(
         name="task.done",
@@ -79,7 +85,11 @@ _TYPES = (
     EventType(
         name="task.cancelled",
         sentence="The task was cancelled.",
-        payload={"attempt": _ATTEMPT, "reason": _REASON},
+        payload={
+            "attempt": _ATTEMPT,
+            "reason": _REASON,
+            "by": "who asked",
+        },
     ),
     EventType(
         name="task.parked",
@@ -89,7 +99,13 @@ _TYPES = (
     EventType(
         name="task.requeued",
         sentence="The task is pending again, for its next attempt.",
-        payload={"attempt": _ATTEMPT, "reason": _REASON, "why": "the outcome or command that sent it back"},
+        payload={
+            "attempt": _ATTEMPT,
+            "reason": _REASON,
+            "why": "the outcome or command that sent it back",
+            "by": "who asked, where a person did",
+            "forced": "whether a task that was done or cancelled was sent back",
+        },
     ),
     EventType(
         name="task.woken",
@@ -101,9 +117,9 @@ _TYPES = (
         sentence="The owner of the task was dead or too late; the task was taken back.",
         payload={
             "attempt": _ATTEMPT,
-            "reason": _REASON,
             "executor": "who had it",
-            "killed": "processes killed first",
+            "state": "how far the lease was: `claimed` or `started`",
+            "why": "the sentence",
         },
     ),
     EventType(
@@ -119,7 +135,13 @@ _TYPES = (
     EventType(
         name="attempt.started",
         sentence="The runner owns the attempt and is about to start the executor.",
-        payload={"attempt": _ATTEMPT, "executor": "who does it", "pid": "of the runner"},
+        payload={
+            "attempt": _ATTEMPT,
+            "executor": "who does it",
+            "pid": "of the runner",
+            "host": "the machine's name",
+            "workdir": "where the executor works",
+        },
     ),
     EventType(
         name="attempt.reported",
@@ -193,7 +215,11 @@ _TYPES = (
     EventType(
         name="executor.reset",
         sentence="A person ended an executor's rest.",
-        payload={"executor": "which", "pool": "its quota pool"},
+        payload={
+            "executor": "which",
+            "pool": "its quota pool",
+            "by": "who asked",
+        },
     ),
     EventType(
         name="plugin.disabled",

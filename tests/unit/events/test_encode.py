@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+import pytest
+
+from autopilot.errors import UsageError
+from autopilot.events.encode import MAX_LINE, encode, seal
+
+
+def lined(payload, **more):
+    line, digest = seal(make(payload, **more), "0" * 64)
+    assert digest == hashlib.sha256(line[:-1]).hexdigest()
+    return json.loads(line)
+
+
+def make(payload, **more):
+    values = {
+        "id": "evt-1",
+        "event_type": "task.created",
+        "timestamp": "2026-11-22T09:14:03.123456Z",
+        "source": "autopilot",
+        "trace_id": None,
+        **more,
+    }
+    return encode(payload=payload, **values)
+
+
+def test_the_line_has_one_form_only():
+    line, _ = seal(make({"b": [1, 2.5, None], "a": "grüße"}, trace_id="t1"), "f" * 64)
+    assert line == (
+        b'{"id":"evt-1","event_type":"task.created","timestamp":"2026-11-22T09:14:03.123456Z","source":"autopilot",'
+        b'"trace_id":"t1","payload":{"b":[1,2.5,null],"a":"gr\\u00fc\\u00dfe"},"prev":"' + b"f" * 64 + b'"}\n'
+    )
+
+
+def test_no_text_breaks_the_line():
+    nasty = 'quote " back \\ newline \n \r \0 \u2028 \x85 \ud800 emoji \U0001f600'
+    line, _ = seal(make({nasty: nasty}, id=nasty, source=nasty, trace_id=nasty), "0" * 64)
+    assert line.count(b"\n") == 1
+    assert line.isascii()
+    read = json.loads(line)
+    assert read["payload"] == {nasty: nasty}
+    assert read["id"] == read["source"] == read["trace_id"] == nasty
+
+
+@pytest.mark.parametrize(
+    "given, read",
+    [
+        (float("nan"), None),
+        ([1.0, float("inf")], [1.0, None]),
+        ({"x": (float("-inf"), 2)}, {"x": [None, 2]}),
+        (PurePosixPath("a/b"), "a/b"),
+        ({"b", "a"}, ["a", "b"]),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01 00:00:00+00:00"),
+    ],
+)
+def test_values_beyond_json_do_not_lose_the_event(given, read):
+    assert lined({"value": given})["payload"] == {"value": read}
+
+
+def deep():
+    value: list = []
+    for _ in range(200_000):
+        value = [value]
+    return value
+
+
+def test_a_payload_that_cannot_be_json_is_refused():
+    loop: dict = {}
+    loop["loop"] = loop
+    for payload in ({(1, 2): 3}, loop, {"deep": deep()}):
+        with pytest.raises(UsageError, match=r"task\.created is no JSON"):
+            make(payload)
+
+
+def test_a_malformed_type_or_time_is_refused():
+    with pytest.raises(UsageError, match="no event type"):
+        make({}, event_type="nonsense")
+    with pytest.raises(UsageError, match="no instant"):
+        make({}, timestamp="yesterday")
+
+
+def test_instants_are_brought_to_one_width():
+    read = lined({}, timestamp="2026-11-22T11:14:03+02:00")
+    assert read["timestamp"] == "2026-11-22T09:14:03.000000Z"
+
+
+class TestCutting:
+    def test_a_payload_that_fits_is_kept(self):
+        text = "x" * (MAX_LINE - 5000)
+        assert lined({"text": text})["payload"]["text"] == text
+
+    def test_long_values_give_way_to_their_length(self):
+        encoded = make({"attempt": 3, "log": "x" * (3 << 20)})
+        line, _ = seal(encoded, "0" * 64)
+        assert len(line) < MAX_LINE
+        assert json.loads(line)["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
+        assert encoded.fields["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
+
+    def test_very_many_small_values_are_cut_as_a_whole(self):
+        line, _ = seal(make({f"key{n}": "x" * 100 for n in range(50_000)}), "0" * 64)
+        assert len(line) < MAX_LINE
+        assert list(json.loads(line)["payload"]) == ["cut"]
+
+
+class TestRedaction:
+    @staticmethod
+    def hide(text: str) -> str:
+        return text.replace("hunter2", "[redacted]").replace('p"w', "[redacted]").replace("geheimß", "[redacted]")
+
+    def test_secrets_go_and_the_event_agrees_with_the_line(self):
+        encoded = make({"a": "say hunter2!", "hunter2": [{"b": "hunter2"}, 7, None]}, redact=self.hide)
+        wanted = {"a": "say [redacted]!", "[redacted]": [{"b": "[redacted]"}, 7, None]}
+        assert json.loads(seal(encoded, "")[0])["payload"] == wanted
+        assert encoded.fields["payload"] == wanted
+
+    @pytest.mark.parametrize("secret", ['p"w', "geheimß"])
+    def test_secrets_that_json_escapes_are_found(self, secret):
+        encoded = make({"a": f"it is {secret} indeed"}, redact=self.hide)
+        assert encoded.fields["payload"] == {"a": "it is [redacted] indeed"}
+
+    def test_a_payload_without_secrets_is_left_alone(self):
+        payload = {"a": 'plain "quoted" text', "n": 1}
+        assert make(payload, redact=self.hide).fields["payload"] is payload
+
+    def test_a_redactor_that_reaches_over_strings_takes_the_whole_payload(self):
+        def greedy(text: str) -> str:
+            head, found, _ = text.partition('cookie":')
+            return head + "[redacted]" if found else text
+
+        assert make({"cookie": "abc", "z": 1}, redact=greedy).fields["payload"] == {"redacted": True}
