@@ -77,7 +77,7 @@ def autopilot_score(task: Task, executor: ExecutorInfo, history: Mapping[str, An
         A ``Term`` (its value is clamped to ±0.2, then weighted by ``routing.weights.<plugin>``), or None to
         abstain. To exclude an executor use ``autopilot_dispatch``.
 
-    If it fails, hangs or returns something else: counts as abstain; after 3 faults the plugin is quarantined.
+    If it fails, hangs or returns something else: counts as abstain; after 3 faults in a row the plugin is quarantined.
 
     Example::
 
@@ -160,10 +160,10 @@ def autopilot_verify(task: Task, attempt: Mapping[str, Any]) -> Verdict | None:
 def autopilot_event(event: Event) -> None:
     """Receive an event: a sink.
 
-    Called in the process that logged it, after it is in the log, at least once for each event that the
-    dispatcher logs; a sink that must not act twice keeps the ids it has seen.
+    Called by the dispatcher after it is in the log, in the log's order, at least once for each event, whoever
+    logged it; a sink that must not act twice keeps the ids it has seen.
 
-    If it fails: logged, and the plugin is quarantined after 3 faults; the core goes on.
+    If it fails: the plugin is quarantined after 3 faults in a row, or at once when it hangs; the core goes on.
 
     Example::
 
