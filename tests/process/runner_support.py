@@ -119,7 +119,13 @@ class Arena:
 
     def spec(self, lease: Lease, text: str, **changes: Any) -> AttemptSpec:
         """The spec of a claimed attempt."""
-        limits = {"deadline_s": 300.0, "grace_s": 0.5, "verify_s": 60.0, "linger_s": 1.0, **changes.pop("limits", {})}
+        limits = {
+            "deadline_s": 300.0,
+            "grace_s": 0.5,
+            "verify_s": 60.0,
+            "linger_s": 1.0,
+            **changes.pop("limits", {}),
+        }
         standard = {
             "root": str(self.root),
             "store_url": "file:",
@@ -142,7 +148,9 @@ class Arena:
 
     def start(self, body: str, *, task_id: str = "", executor: str = "python", **changes: Any) -> Lease:
         """Claim and start an attempt."""
-        lease, text = self.claim(task_id or self.task_id, executor=executor, body=body, ttl_s=changes.get("lease_ttl_s", 30.0))
+        lease, text = self.claim(
+            task_id or self.task_id, executor=executor, body=body, ttl_s=changes.get("lease_ttl_s", 30.0)
+        )
         self.launcher.start(self.spec(lease, text, **changes), lease)
         return lease
 

@@ -14,8 +14,7 @@ import pytest
 from autopilot.models import OutcomeKind, PluginRef, Usage
 from autopilot.system.clock import SystemClock
 
-sys.path.insert(0, str(Path(__file__).parent))
-from runner_support import Arena, alive, arena, kill, pids_in, until
+from tests.process.runner_support import Arena, alive, arena, kill, pids_in, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
@@ -58,7 +57,10 @@ def test_an_exception_is_executor_broken_with_its_last_line(place: Arena):
     [
         ("import sys; sys.exit(0)", "SystemExit: 0"),
         ("import os; os._exit(0)", "ended with exit code 0 and gave no outcome"),
-        ("import os; os.write(2, b'out of cheese\\n'); os._exit(3)", "exit code 3 and gave no outcome: out of cheese"),
+        (
+            "import os; os.write(2, b'out of cheese\\n'); os._exit(3)",
+            "exit code 3 and gave no outcome: out of cheese",
+        ),
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV and gave no outcome"),
         ("outcome = 'fine'", "executor python gave a str, not an Outcome"),
         ("outcome = Outcome(kind=Kind.SUCCEEDED, cost_usd='much')", "outcome could not be read"),

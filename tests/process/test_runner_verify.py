@@ -10,8 +10,7 @@ import pytest
 
 from autopilot.models import OutcomeKind, PluginRef
 
-sys.path.insert(0, str(Path(__file__).parent))
-from runner_support import Arena, alive, arena, pids_in, until
+from tests.process.runner_support import Arena, alive, arena, pids_in, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
@@ -28,7 +27,9 @@ def place(whole):
 
 
 def plugin(place: Arena, name: str, body: str) -> PluginRef:
-    code = f"from autopilot import Verdict, hookimpl\n\n@hookimpl\ndef autopilot_verify(task, attempt):\n    {body}\n"
+    code = (
+        f"from autopilot import Verdict, hookimpl\n\n@hookimpl\ndef autopilot_verify(task, attempt):\n    {body}\n"
+    )
     (place.plugins / f"{name}.py").write_text(code)
     return PluginRef(name=name, value=name)
 
@@ -148,7 +149,10 @@ def test_a_verify_plugin_that_does_not_agree_makes_it_unverified(place: Arena, n
 
 
 def test_a_failing_plugin_does_not_stop_the_next_one(place: Arena):
-    refs = (plugin(place, "bad", "raise ValueError"), plugin(place, "good", "return Verdict(name='good', ok=True)"))
+    refs = (
+        plugin(place, "bad", "raise ValueError"),
+        plugin(place, "good", "return Verdict(name='good', ok=True)"),
+    )
     result = place.do("pass", verify_plugins=refs)
     assert [(verdict.name, verdict.ok) for verdict in result.verdicts] == [("bad", False), ("good", True)]
     assert result.verified is None
