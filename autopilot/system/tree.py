@@ -270,10 +270,20 @@ def _identity_if_marked(pid: int, entry: bytes) -> ProcessIdentity | None:
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
             return None
         process = identify(pid)
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return process if entry in file.read().split(b"\0") else None
+        # A process whose first thread has ended shows its environment only through the others.
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return None
+    marked = any(entry in _environ_of(f"/proc/{pid}/task/{thread}/environ") for thread in threads[:2])
+    return process if marked else None
+
+
+def _environ_of(path: str) -> list[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
 
 
 def kill_processes(
