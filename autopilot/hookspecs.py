@@ -77,7 +77,8 @@ def autopilot_score(task: Task, executor: ExecutorInfo, history: Mapping[str, An
         A ``Term`` (its value is clamped to ±0.2, then weighted by ``routing.weights.<plugin>``), or None to
         abstain. To exclude an executor use ``autopilot_dispatch``.
 
-    If it fails, hangs or returns something else: counts as abstain; after 3 faults in a row the plugin is quarantined.
+    If it fails, hangs or returns something else: counts as abstain; after 3 faults in a row the plugin is
+    quarantined.
 
     Example::
 
