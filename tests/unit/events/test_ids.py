@@ -17,7 +17,8 @@ def test_ids_differ_at_any_rate():
 def test_ids_differ_between_threads():
     found: list[str] = []
     threads = [
-        threading.Thread(target=lambda: found.extend([unique_event_id(1.0) for _ in range(2000)])) for _ in range(4)
+        threading.Thread(target=lambda: found.extend([unique_event_id(1.0) for _ in range(2000)]))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -52,7 +53,9 @@ def test_the_id_of_a_tasks_event_names_the_task(task):
     assert task_of(task_event_id(task, 3, 14)) == task
 
 
-@pytest.mark.parametrize("text", ["", "evt-", "evt-a.1", "evt-invalid-a-0123456789abcdef", "msg-a.1.2", "evt-a.1.x"])
+@pytest.mark.parametrize(
+    "text", ["", "evt-", "evt-a.1", "evt-invalid-a-0123456789abcdef", "msg-a.1.2", "evt-a.1.x"]
+)
 def test_other_ids_name_no_task(text):
     assert task_of(text) is None
 

@@ -58,7 +58,9 @@ def test_plugins_may_use_types_of_their_own(name):
     assert check_event_type(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "task", ".created", "task.", "Task.created", "task created", "a.b\n", 'a."b'])
+@pytest.mark.parametrize(
+    "name", ["", "task", ".created", "task.", "Task.created", "task created", "a.b\n", 'a."b']
+)
 def test_a_malformed_type_is_refused_with_a_hint(name):
     with pytest.raises(UsageError) as caught:
         check_event_type(name)
