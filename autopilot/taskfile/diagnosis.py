@@ -88,7 +88,7 @@ def _colon(line: str, column: int) -> tuple[str, str]:
 def _character(line: str, column: int) -> tuple[str, str]:
     found = line[column : column + 1]
     if found == "\t":
-        return "a tab where YAML allows only spaces", "replace the tab by spaces"
+        return _TAB
     return f"a value cannot begin with {found} unless it is quoted", quote_hint(line)
 
 
@@ -104,6 +104,7 @@ def _unexpected(line: str, column: int) -> tuple[str, str]:
     return "this line does not fit below the one above it", "check the indent: it must be that of its neighbours"
 
 
+_TAB = ("a tab where YAML allows only spaces", "replace the tab by spaces")
 _ESCAPE = (
     "an escape in double quotes that YAML does not know",
     "use single quotes, in which `\\` is an ordinary character, or double the `\\`",
@@ -116,6 +117,7 @@ _NESTED = ("a value that begins with `- ` or `? `", "")
 _RULES: tuple[tuple[str, tuple[str, str] | Callable[[str, int], tuple[str, str]]], ...] = (
     ("mapping values are not allowed", _colon),
     ("cannot start any token", _character),
+    ("tab character", _TAB),
     ("unexpected end of stream", _unfinished),
     ("parsing a quoted scalar", _ESCAPE),
     ("escape", _ESCAPE),

@@ -125,7 +125,7 @@ def _no_frontmatter(text: bytes) -> TaskFormatError:
 
 
 def _closing(data: bytes, begin: int) -> tuple[int, int]:
-    limit = begin + MAX_FRONTMATTER + 4
+    limit = begin + MAX_FRONTMATTER + 3  # what is searched for begins with the last line's end
     found = data.find(b"\n---", begin - 1, limit)
     while found >= 0:
         if data.startswith(b"\n", found + 4):
