@@ -31,13 +31,25 @@ def read_tree(text: str, path: str) -> Node | None:
     try:
         return composer.document()
     except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        problem = getattr(fault, "problem", None) or str(fault)
         raise composer.error(
-            mark.line + 1 if mark else 1,
-            f"this is no valid YAML: {problem}",
+            _line(fault, text),
+            f"this is no valid YAML: {_problem(fault)}",
             "check the indentation, and quote values that contain `: ` or ` #`",
         ) from None
+
+
+def _line(fault: yaml.YAMLError, text: str) -> int:
+    if isinstance(fault, yaml.reader.ReaderError):
+        return text.count("\n", 0, fault.position) + 1
+    mark = getattr(fault, "problem_mark", None)
+    return mark.line + 1 if mark else 1
+
+
+def _problem(fault: yaml.YAMLError) -> str:
+    if isinstance(fault, yaml.reader.ReaderError):
+        code = fault.character if isinstance(fault.character, int) else ord(fault.character)
+        return f"the character U+{code:04X} is not allowed"
+    return " ".join(str(getattr(fault, "problem", None) or fault).split())
 
 
 @functools.cache

@@ -194,6 +194,7 @@ def test_what_is_wrong_is_named_with_its_place(
         ("a: [1\nb: 2", 2, "no valid YAML"),
         ("a:\n\tb: 1", 2, "no valid YAML"),
         ("a: \x01", 1, "no valid YAML"),
+        ("# fine\na: \x00", 2, "no valid YAML: the character U+0000 is not allowed"),
         ("a: " + "[" * 5000, 1, "nested deeper than 20 levels"),
     ],
 )
