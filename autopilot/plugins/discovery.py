@@ -35,17 +35,14 @@ def find_plugins(
     """
     path = sys.path if path is None else path
     key = install_key(path)
-    cache = JsonCache("entry-points", key, cache_folder)
-    kept = cache.read() if cached else None
-    if isinstance(kept, list):
-        try:
-            return tuple(PluginRef(**fields) for fields in kept)
-        except TypeError:
-            pass
+    cache = JsonCache("entry-points", [entry or os.getcwd() for entry in path], cache_folder)
+    kept = _from_cache(cache.read(), key) if cached else None
+    if kept is not None:
+        return kept
     refs = _scan(path)
     # A folder that changed just now may be in the middle of an installation: judge it again next time.
     if all(time.time_ns() - changed > _SETTLED_NS for _, changed in key):
-        cache.write([_fields(ref) for ref in refs])
+        cache.write({"key": key, "refs": [_fields(ref) for ref in refs]})
     return refs
 
 
@@ -62,6 +59,13 @@ def install_key(path: Sequence[str]) -> list[list[Any]]:
 
 def _fields(ref: PluginRef) -> dict[str, str]:
     return {"name": ref.name, "value": ref.value, "distribution": ref.distribution, "version": ref.version}
+
+
+def _from_cache(kept: Any, key: list[list[Any]]) -> tuple[PluginRef, ...] | None:
+    try:
+        return tuple(PluginRef(**fields) for fields in kept["refs"]) if kept["key"] == key else None
+    except (TypeError, KeyError):
+        return None
 
 
 def _scan(path: Sequence[str]) -> tuple[PluginRef, ...]:

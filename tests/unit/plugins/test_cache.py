@@ -47,6 +47,17 @@ def test_a_folder_that_cannot_be_made_is_no_fault(tmp_path: Path) -> None:
     assert cache.read() is None
 
 
+def test_old_files_of_the_kind_are_removed(cache_folder: str) -> None:
+    for kind in ("kind", "other"):
+        JsonCache(kind, "old", cache_folder).write(1)
+    for file in Path(cache_folder).iterdir():
+        os.utime(file, (1_000_000_000, 1_000_000_000))
+    JsonCache("kind", "new", cache_folder).write(1)
+    assert JsonCache("kind", "old", cache_folder).read() is None
+    assert JsonCache("kind", "new", cache_folder).read() == 1
+    assert JsonCache("other", "old", cache_folder).read() == 1
+
+
 @pytest.mark.parametrize("environ", [{}, {"XDG_CACHE_HOME": "/somewhere/cache"}, {"XDG_CACHE_HOME": " "}])
 def test_it_is_where_platformdirs_says(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
