@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from autopilot.errors import UsageError
+from autopilot.events.head import Anchor
+from autopilot.events.verify import verify
+from autopilot.models import Event, EventDraft
+
+SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
+
+
+@pytest.fixture
+def sample(make_log, folder):
+    """A log of three segments: (log, anchor half-way)."""
+    log = make_log()
+    log.append(
+        [EventDraft(event_type="task.created", payload={"n": n, "text": "grüße"}) for n in range(3)], trace_id="a"
+    )
+    log.rotate()
+    log.append([EventDraft(event_type="task.done", payload={"ok": True})], trace_id="a")
+    anchor = log.verify().head
+    log.rotate()
+    log.append([EventDraft(event_type="a.b"), EventDraft(event_type="c.d")])
+    assert log.verify(anchor).ok
+    return log, anchor
+
+
+def paths(folder: str) -> list[Path]:
+    return [*sorted(Path(folder).glob("events-*.ndjson")), Path(folder, "events.ndjson")]
+
+
+def messages(report) -> str:
+    return "\n".join(f"{fault.segment}:{fault.line}: {fault.message}" for fault in report.faults)
+
+
+def test_a_whole_log(sample):
+    log, _ = sample
+    report = log.verify()
+    assert report.ok
+    assert (report.segments, report.events, report.duplicates, report.faults, report.notes) == (3, 8, 0, (), ())
+    assert report.head == log.anchor()
+
+
+def test_any_single_bit_flip_is_found(sample, folder):
+    """T7. A sample of the bits by default, all of them in a long run."""
+    bits = [(path, n, bit) for path in paths(folder) for n in range(path.stat().st_size) for bit in range(8)]
+    chosen = bits if SIZE >= 20 else random.Random(4711).sample(bits, min(len(bits), 400 * SIZE))
+    last = paths(folder)[-1].stat().st_size - 1
+    chosen += [(paths(folder)[-1], n, 0) for n in range(last - 80, last + 1)]
+    for path, n, bit in chosen:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ (1 << bit)]) + whole[n + 1 :])
+        assert not verify(folder).ok, (path.name, n, bit)
+        path.write_bytes(whole)
+    assert verify(folder).ok
+
+
+def variants(lines: list[bytes]):
+    for n in range(len(lines)):
+        yield f"drop {n}", lines[:n] + lines[n + 1 :]
+        yield f"double {n}", [*lines[: n + 1], *lines[n:]]
+        for m in range(n):
+            swapped = lines.copy()
+            swapped[n], swapped[m] = swapped[m], swapped[n]
+            yield f"swap {n} {m}", swapped
+
+
+def test_dropped_doubled_and_swapped_lines_are_found(sample, folder):
+    for path in paths(folder):
+        whole = path.read_bytes()
+        for name, lines in variants(whole.splitlines(keepends=True)):
+            if not lines:
+                continue
+            path.write_bytes(b"".join(lines))
+            assert not verify(folder).ok, (path.name, name)
+        path.write_bytes(whole)
+    assert verify(folder).ok
+
+
+def test_a_forged_line_in_the_middle_is_found(sample, folder):
+    path = paths(folder)[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    forged = json.loads(lines[1])
+    forged["payload"]["n"] = 99
+    path.write_bytes(lines[0] + json.dumps(forged).encode() + b"\n" + lines[2])
+    report = verify(folder)
+    assert "prev" in messages(report)
+    assert report.faults[0].line == 3
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_missing_segment_is_found(sample, folder, index):
+    paths(folder)[index].unlink()
+    assert not verify(folder).ok
+
+
+def test_swapped_segments_are_found(sample, folder):
+    one, two, _ = paths(folder)
+    one.rename(f"{folder}/x")
+    two.rename(one)
+    Path(folder, "x").rename(two)
+    report = verify(folder)
+    assert "of another segment" in messages(report)
+
+
+def test_a_second_copy_of_a_segment_is_found(sample, folder):
+    Path(folder, "events-00000003.ndjson").write_bytes(paths(folder)[-1].read_bytes())
+    assert "is there twice" in messages(verify(folder))
+
+
+def test_a_torn_closed_segment_is_found(sample, folder):
+    with paths(folder)[0].open("ab") as file:
+        file.write(b"torn")
+    assert "torn line of 4 bytes" in messages(verify(folder))
+
+
+class TestCuts:
+    def test_by_the_head_file(self, sample, folder):
+        path = paths(folder)[-1]
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:-1]))
+        assert "no line ends where the last of them did" in messages(verify(folder))
+
+    def test_by_an_anchor_where_the_head_file_is_gone(self, sample, folder):
+        log, _ = sample
+        anchor = log.anchor()
+        path = paths(folder)[-1]
+        lines = path.read_bytes().splitlines(keepends=True)
+        for keep in range(len(lines)):
+            path.write_bytes(b"".join(lines[:keep]))
+            Path(folder, "events.head").unlink(missing_ok=True)
+            cut = verify(folder, anchor)
+            assert "the log was cut" in messages(cut), keep
+            assert verify(folder).ok, "without an anchor a cut at a line's end cannot be told"
+
+    def test_a_log_rewritten_before_the_anchor(self, sample, folder, make_log):
+        _, anchor = sample
+        for path in Path(folder).iterdir():
+            path.unlink()
+        forged = make_log()
+        forged.append([EventDraft(event_type="task.created")] * 20)
+        assert verify(folder).ok
+        assert "the log was rewritten" in messages(verify(folder, anchor))
+
+    def test_a_log_that_is_gone(self, sample, folder):
+        _, anchor = sample
+        for path in Path(folder).iterdir():
+            path.unlink()
+        assert "the log was cut" in messages(verify(folder, anchor))
+
+    def test_removed_segments_need_a_pruning(self, sample, folder):
+        paths(folder)[0].unlink()
+        assert "no `log.pruned` event" in messages(verify(folder))
+
+    def test_a_rewritten_last_line_without_head_file_is_noted(self, sample, folder):
+        Path(folder, "events.head").unlink()
+        assert any("no head file" in note for note in verify(folder).notes)
+
+
+def test_anchors_have_a_text(sample):
+    _, anchor = sample
+    assert Anchor.parse(str(anchor)) == Anchor.parse(f" {anchor}\n") == anchor
+    for text in ("", "5", "x:" + "0" * 64, "5:abc"):
+        with pytest.raises(UsageError, match="no anchor"):
+            Anchor.parse(text)
+
+
+def test_repeated_events_are_in_order(log):
+    event = Event(id="evt-a.1.1", event_type="task.done", timestamp="2026-01-01T00:00:00Z")
+    log.append([event, event])
+    log.append([event])
+    report = log.verify()
+    assert report.ok
+    assert report.duplicates == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"junk",
+        b'{"id":"a","event_type":"b.c","timestamp":"t","payload":{}}',
+        b'{"id":"a","event_type":"b.c","timestamp":"t","source":"s","trace_id":7,"payload":{},"prev":"x"}',
+        b'{"id":"a","event_type":"b.c","timestamp":"t","source":1,"trace_id":null,"payload":{},"prev":"x"}',
+        b'{"id":"a","event_type":"log.rotated","timestamp":"t","source":"s","trace_id":null,"payload":{"segment":"x","events":"y"},"prev":"x"}',
+        b'{"id":"a","event_type":"log.pruned","timestamp":"t","source":"s","trace_id":null,"payload":{"removed":7},"prev":"x"}',
+        b'{"id":"a","event_type":"log.pruned","timestamp":"t","source":"s","trace_id":null,"payload":{"removed":[7]},"prev":"x"}',
+        b'{"id":"a","event_type":"log.healed","timestamp":"t","source":"s","trace_id":null,"payload":{"missing_events":"x"},"prev":"x"}',
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_hostile_lines_are_faults_and_no_more(sample, folder, line, first):
+    log, _ = sample
+    path = paths(folder)[0 if first else -1]
+    whole = path.read_bytes()
+    path.write_bytes(line + b"\n" + whole if first else whole + line + b"\n")
+    assert not verify(folder).ok
+    list(log.read())
+    log.append([EventDraft(event_type="a.b")])
+    log.tail(3)
+    log.gc(keep_bytes=0)
+
+
+def test_faults_are_capped(log, folder):
+    log.append([EventDraft(event_type="a.b")])
+    with Path(folder, "events.ndjson").open("ab") as file:
+        file.write(b"junk\n" * 3000)
+    assert len(verify(folder).faults) == 1000
+
+
+def test_verifying_while_others_write(make_log):
+    log = make_log(segment_bytes=2000)
+    for n in range(60):
+        log.append([EventDraft(event_type="a.b", payload={"n": n})])
+        if n % 5 == 0:
+            assert log.verify().ok
+
+
+def test_a_rotation_while_the_files_are_looked_at(log, folder, monkeypatch):
+    log.append([EventDraft(event_type="a.b")])
+    import autopilot.events.verify as module
+
+    real, once = module.closed_numbers, [True]
+
+    def rotating(where):
+        if once:
+            once.pop()
+            log.rotate()
+        return real(where)
+
+    monkeypatch.setattr(module, "closed_numbers", rotating)
+    report = verify(folder)
+    assert report.ok
+    assert report.events == 2
+
+
+def test_a_newest_segment_that_vanishes_while_it_is_looked_at(log, folder, monkeypatch):
+    log.append([EventDraft(event_type="a.b")])
+    import autopilot.events.verify as module
+
+    real = module.closed_numbers
+
+    def renaming(where):
+        if Path(folder, "events.ndjson").exists():
+            os.rename(f"{folder}/events.ndjson", f"{folder}/events-00000001.ndjson")
+        return real(where)
+
+    monkeypatch.setattr(module, "closed_numbers", renaming)
+    report = verify(folder)
+    assert report.ok
+    assert report.events == 1
