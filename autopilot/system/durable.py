@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 
 from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.system.failpoints import failpoint, write_all
@@ -91,7 +90,7 @@ def write_temporary(path: str, data: bytes, point: str, sync: bool, mode: int) -
     Raises:
         OSError: as ``open``, ``write`` and ``fsync`` do.
     """
-    temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
     try:
         failpoint(f"{point}.opened")
