@@ -53,6 +53,8 @@ def guarded(call: Callable[[], object], *, as_json: bool, environ: Mapping[str, 
         return 0
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except SystemExit as leaving:  # click's completion does this, and a plugin's command may
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return INTERRUPTED

@@ -51,6 +51,10 @@ def run(fault: BaseException, *, as_json: bool = False, debug: str = "") -> int:
         (click.Abort(), 130),
         (BrokenPipeError(), 0),
         (click.exceptions.Exit(7), 7),
+        (SystemExit(0), 0),
+        (SystemExit(6), 6),
+        (SystemExit(), 0),
+        (SystemExit("text"), 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )

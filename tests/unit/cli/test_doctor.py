@@ -1,0 +1,154 @@
+"""``doctor`` finds what is wrong, and says how to mend it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autopilot.cli.doctor import leases
+from autopilot.errors import StorageError
+from autopilot.models import Health
+
+Cli = Callable[..., Any]
+
+
+def findings(cli: Cli, check: str) -> list[dict[str, str]]:
+    rows = cli("doctor", "-o", "json").data
+    assert all(set(row) == {"check", "status", "detail", "hint"} for row in rows)
+    return [row for row in rows if row["check"] == check]
+
+
+def worst(cli: Cli, check: str) -> dict[str, str]:
+    return min(findings(cli, check), key=lambda row: ["fail", "warn", "ok"].index(row["status"]))
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch) -> dict[str, Health]:
+    """Executors of which one is well; the test may change them."""
+    known = {"local": Health(ok=True, reason="ready")}
+    monkeypatch.setattr("autopilot.dispatcher.control.Control.executors", property(lambda self: known))
+    monkeypatch.setattr(
+        "autopilot.dispatcher.control.Control.health", lambda self, name, *, fresh=False: known[name]
+    )
+    return known
+
+
+@pytest.mark.usefixtures("healthy")
+class TestDoctor:
+    def test_all_is_well(self, cli: Cli, project: Path) -> None:
+        cli("init")
+        said = cli("doctor")
+        assert said.code == 0, said.out
+        assert "all is well" in said.err
+
+    def test_an_invalid_task_file(self, cli: Cli, write_task: Callable[[str, str], Path]) -> None:
+        write_task("bad", "---\ntitle: T\npriority: hgh\n---\n")
+        found = worst(cli, "tasks")
+        assert found["status"] == "fail"
+        assert "bad.md: line 3" in found["detail"]
+        assert cli("doctor").code == 4
+
+    def test_a_wrong_setting(self, cli: Cli, project: Path) -> None:
+        cli("init")
+        (project / ".autopilot" / "config.yaml").write_text("nope: 1\n")
+        assert worst(cli, "config")["status"] == "fail"
+        # The other checks go on.
+        assert worst(cli, "python")["status"] == "ok"
+
+    def test_the_stranger_of_the_same_name(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Stranger:
+            version = "9.9"
+
+        known = metadata.distribution
+        monkeypatch.setattr(
+            metadata, "distribution", lambda name: Stranger() if name == "autopilot" else known(name)
+        )
+        found = worst(cli, "install")
+        assert found["status"] == "fail"
+        assert "9.9" in found["detail"]
+
+    def test_a_root_that_others_may_enter(self, cli: Cli, project: Path) -> None:
+        cli("init")
+        (project / ".autopilot").chmod(0o755)
+        found = worst(cli, "root")
+        assert found["status"] == "warn"
+        assert "chmod 700" in found["hint"]
+
+    def test_a_network_file_system(self, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cli("init")
+        monkeypatch.setattr("autopilot.cli.doctor.machine.network_filesystem", lambda path: "nfs4")
+        assert "nfs4" in worst(cli, "root")["detail"]
+
+    def test_a_full_disk(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        import shutil
+
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1024})())
+        assert worst(cli, "disk")["status"] == "fail"
+
+    def test_no_git(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nonexistent")
+        assert worst(cli, "git")["status"] == "warn"
+
+    def test_a_forgotten_pause(self, cli: Cli) -> None:
+        cli("dispatch", "pause")
+        found = worst(cli, "dispatching")
+        assert (found["status"], found["hint"]) == ("warn", "autopilotctl dispatch resume")
+
+    def test_a_check_that_breaks_stops_no_other(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        from autopilot.cli.doctor import checks
+
+        def raising(fault: Exception) -> Callable[[Any], Any]:
+            def check(app: Any) -> Any:
+                raise fault
+
+            return check
+
+        broken = (("one", raising(ZeroDivisionError("x"))), ("two", raising(StorageError("y", hint="z"))))
+        monkeypatch.setattr(checks, "CHECKS", (*broken, *checks.CHECKS[:1]))
+        assert "this check broke" in worst(cli, "one")["detail"]
+        assert worst(cli, "two")["hint"] == "z"
+        assert worst(cli, "python")["status"] == "ok"
+
+    def test_who_holds_a_lock(self, cli: Cli, project: Path) -> None:
+        cli("task", "create", "--title", "T")
+        path = next((project / ".autopilot" / "state" / "locks").iterdir())
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            found = worst(cli, "locks")
+        assert f"{path.name} is held by pid {os.getpid()}" in found["detail"]
+        assert worst(cli, "locks")["status"] == "ok"
+
+
+def test_executors(cli: Cli, healthy: dict[str, Health]) -> None:
+    healthy["claude"] = Health(ok=False, reason="no such program", hint="npm install it")
+    assert worst(cli, "executors")["status"] == "warn"
+    healthy["local"] = Health(ok=False, reason="no shell", hint="install one")
+    found = findings(cli, "executors")
+    assert {row["status"] for row in found} == {"fail"}
+    assert {row["hint"] for row in found} == {"npm install it", "install one"}
+    healthy.clear()
+    assert "none is installed" in worst(cli, "executors")["detail"]
+
+
+def test_an_executor_s_warning(cli: Cli, healthy: dict[str, Health]) -> None:
+    healthy["local"] = Health(ok=True, reason="ready", warning="newer than known")
+    assert "newer than known" in worst(cli, "executors")["detail"]
+
+
+def test_locks_where_the_system_tells_nothing() -> None:
+    assert list(leases.lock_holders("/nonexistent")) == []
+
+
+def test_lines_of_proc_locks(tmp_path: Path) -> None:
+    path = tmp_path / "locks"
+    path.write_text(
+        "1: FLOCK  ADVISORY  WRITE 42 08:01:1310 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 43 08:01:1310 0 EOF\n"
+        "2: POSIX  ADVISORY  READ 44 08:01:1311 128 128\n"
+    )
+    assert list(leases.lock_holders(str(path))) == [(1310, 42)]
