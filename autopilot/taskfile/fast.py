@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from autopilot.taskfile.fields import DATA_KEYS
-from autopilot.taskfile.scalars import FLOW_PLAIN, PLAIN, resolve
+from autopilot.taskfile.scalars import FLOW_PLAIN, NULLS, PLAIN, resolve
 
 __all__ = ["LINE", "read"]
 
@@ -37,6 +37,7 @@ _FLOW_ITEM = re.compile(rf""" *+(?:"([^"\\]*+)"|'([^']*+)'|({FLOW_PLAIN})) *+(,|
 # Each line makes at most three nodes and each comma one more: this stays below the full reader's 1,000.
 _MAX_LINES = 250
 _MAX_COMMAS = 150
+_MARKED = frozenset("[\"'")
 _lines = LINE.findall
 
 
@@ -102,12 +103,12 @@ class _Box:
 
 
 def _read_value(value: str, data: bool) -> Any:
-    first = value[:1]
-    if first and first in "\"'":
-        return value[1:-1]
-    if first == "[":
-        return _flow(value[1:-1], data)
-    return resolve(value.rstrip(" "), data=data)
+    if value[:1] in _MARKED:
+        return _flow(value[1:-1], data) if value[0] == "[" else value[1:-1]
+    text = value.rstrip(" ")
+    if data:
+        return resolve(text, data=True)
+    return None if text in NULLS else text
 
 
 def _flow(text: str, data: bool) -> list[Any]:

@@ -14,12 +14,12 @@ __all__ = ["ID_PATTERN", "check_id", "new_id", "skeleton"]
 ID_PATTERN = r"[a-z0-9][a-z0-9._-]{0,79}"
 """What an id looks like; ``check_id`` refuses a few that match it all the same."""
 
-_ID = re.compile(ID_PATTERN)
-_REFUSED = re.compile(
-    r".*\.\."  # could climb out of a folder, and git refuses it
-    r"|.*\.$"  # Windows drops a final dot
-    r"|.*\.lock$"  # git keeps its locks under such names
-    r"|(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)"  # devices on Windows, whatever the suffix
+_SHAPE = re.compile(ID_PATTERN)
+_VALID = re.compile(
+    r"(?!(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z))"  # devices on Windows, whatever the suffix
+    r"[a-z0-9]"
+    # Two dots could climb out of a folder, Windows drops a final one, and git keeps its locks as `*.lock`.
+    r"(?:[a-z0-9_-]|\.(?!\.|lock\Z|\Z)){0,79}"
 )
 _RULE = "1 to 80 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
 
@@ -33,7 +33,7 @@ def check_id(text: str) -> str:
     Raises:
         TaskFormatError: it cannot; the hint proposes one that can.
     """
-    if _ID.fullmatch(text) and not _REFUSED.match(text):
+    if _VALID.fullmatch(text):
         return text
     raise TaskFormatError(f"{shown(text)} is no valid task id: {_why(text)}", hint=_proposal(text))
 
@@ -43,7 +43,7 @@ def _why(text: str) -> str:
         return "it is empty"
     if len(text) > 80:
         return f"it has {len(text)} characters, 80 are allowed"
-    if not _ID.fullmatch(text):
+    if not _SHAPE.fullmatch(text):
         return f"an id is {_RULE}"
     if ".." in text:
         return "it contains `..`"

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["FLOW_PLAIN", "PLAIN", "TABOO", "quote", "resolve", "shown", "writes_plain"]
+__all__ = ["FLOW_PLAIN", "NULLS", "PLAIN", "TABOO", "quote", "resolve", "shown", "writes_plain"]
 
 PLAIN = r"[^\s\-?:,\[\]{}\#&*!|>'\"%@`][^\n\t:#]*+(?:(?::(?=\S)|(?<=\S)\#)[^\n\t:#]*+)*+"
 """A regular expression for texts that every YAML reader takes for one unquoted scalar on the right of ``key: ``.
@@ -22,10 +22,12 @@ FLOW_PLAIN = r"[A-Za-z0-9_./][A-Za-z0-9_./+*@=~ -]*+"
 TABOO = re.compile("[\0\ud800-\udfff]")
 """Characters that no value may have, however they are escaped."""
 
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+"""Unquoted scalars that mean that there is no value."""
+
 # What YAML lets stand in a quoted scalar on one line, by every version's word.
 _ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _WORDS = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -43,7 +45,7 @@ def resolve(text: str, *, data: bool) -> Any:
     Args:
         data: it stands below one of ``DATA_KEYS``, where JSON's words and numbers have their meaning.
     """
-    if text in _NULLS:
+    if text in NULLS:
         return None
     return _json(text) if data else text
 
@@ -69,7 +71,7 @@ def writes_plain(text: str, *, flow: bool, ambiguous: bool = False) -> bool:
     safe = _FLOW_SAFE if flow else _BLOCK_SAFE
     if not text.isprintable() or text.endswith(" ") or not safe.fullmatch(text):
         return False
-    return text not in _NULLS and (ambiguous or not _AMBIGUOUS.fullmatch(text))
+    return text not in NULLS and (ambiguous or not _AMBIGUOUS.fullmatch(text))
 
 
 def shown(text: str) -> str:

@@ -152,7 +152,7 @@ def _instant(field: Field) -> Reader:
 def _texts(field: Field) -> Reader:
     def read(raw: Any) -> tuple[str, ...]:
         if type(raw) is list:
-            return tuple(_item(field, item, n) for n, item in enumerate(raw))
+            return tuple([_item(field, item, n) for n, item in enumerate(raw)])
         return (_text_only(field, raw),)
 
     return read

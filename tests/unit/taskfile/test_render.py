@@ -8,7 +8,6 @@ from autopilot.errors import TaskFormatError
 from autopilot.models import Priority, Status
 from autopilot.taskfile import parse, render
 
-
 NEW_FILE = """---
 id: fix-login
 title: "Fix: the login"
