@@ -21,12 +21,14 @@ class PluginRef:
         name: the entry point's name.
         value: the entry point's value, ``module`` or ``module:attribute``.
         distribution, version: the installed package, empty for built-in plugins.
+        options: its own section of the config, which is no part of what it is.
     """
 
     name: str
     value: str
     distribution: str = ""
     version: str = ""
+    options: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
 
 
 @attrs.frozen(kw_only=True)

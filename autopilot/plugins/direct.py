@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from autopilot.errors import PluginError
-from autopilot.models import PluginRef
+from autopilot.plugins.load import load_ref as load_plugin
 
 __all__ = ["call_hook", "implementation_of", "load_plugin"]
-
-
-def load_plugin(ref: PluginRef) -> Any:
-    """Import the module or object that an entry point's value names; whatever the import raises comes through.
-
-    Raises:
-        PluginError: the module has no such attribute.
-    """
-    module_name, _, path = ref.value.partition("[")[0].strip().partition(":")
-    plugin: Any = importlib.import_module(module_name.strip())
-    for name in filter(None, path.strip().split(".")):
-        try:
-            plugin = getattr(plugin, name)
-        except AttributeError:
-            raise PluginError(
-                f"plugin {ref.name}: {module_name} has no {path}",
-                hint=f"reinstall {ref.distribution or ref.name}, or tell its author",
-            ) from None
-    return plugin
 
 
 def implementation_of(plugin: Any, hook: str) -> Callable[..., Any] | None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
+from autopilot.errors import AutopilotError
+
 __all__ = ["PluginFault", "Snapshot", "no_second_self", "quiet", "sentence"]
 
 Result = TypeVar("Result")
@@ -40,7 +42,7 @@ class PluginFault(Exception):  # noqa: N818 - a fault of theirs, not an error of
 
 def sentence(fault: BaseException) -> str:
     """An exception of a plugin in one line."""
-    if isinstance(fault, PluginFault):
+    if isinstance(fault, (AutopilotError, PluginFault)):
         return str(fault)
     if isinstance(fault, SystemExit):
         return f"it called sys.exit({fault.code!r})"

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import attrs
+
 from autopilot.models import PluginRef
 from autopilot.plugins.answers import CHECKS, Answer, Check
 from autopilot.plugins.executors import Ask, ExecutorRules, LoadedExecutor, Supplied, check_supplied, load_executor
@@ -285,7 +287,8 @@ class PluginManager:
             from autopilot.plugins.discovery import find_plugins
 
             found = find_plugins(cache_folder=self._cache_folder)
-        records = [Record(ref=ref) for ref in found]
+        options = self._settings.options
+        records = [Record(ref=attrs.evolve(ref, options=options.get(ref.name, {}))) for ref in found]
         for record in records:
             self._block(record)
         _settle_conflicts(records, {name for name, _ in self._builtins})
@@ -348,13 +351,12 @@ class PluginManager:
 
         if record.builtin is not None:
             return examine(record.builtin)
-        options = self._settings.options.get(record.name)
         snapshot = Snapshot()
         replaced: list[str] = []
         with contextlib.ExitStack() as stack:
             stack.callback(lambda: replaced.extend(snapshot.restore()))
             stack.enter_context(quiet())
-            examined = self._worker.run(lambda: examine(load_ref(record.ref, options)), self._load_budget_s)
+            examined = self._worker.run(lambda: examine(load_ref(record.ref)), self._load_budget_s)
         if replaced:
             raise PluginFault(f"its import replaces {', '.join(replaced)}, which all others rely on")
         return examined

@@ -423,7 +423,9 @@ def test_names_in_the_config_that_no_plugin_has(make_plugin: Any, manage: MakeMa
 def test_options_are_handed_over_before_the_first_hook(make_plugin: Any, manage: MakeManager) -> None:
     source = "given = {}\ndef configure(options): given.update(options)\n" + gate("given['word']")
     settings = PluginSettings(options={"plugin": {"word": "from the config"}})
-    assert ask_gate(manage(make_plugin(source), settings=settings))[0].value == "from the config"
+    manager = manage(make_plugin(source), settings=settings)
+    assert ask_gate(manager)[0].value == "from the config"
+    assert manager.refs("autopilot_dispatch")[0].options == {"word": "from the config"}
     careless = manage(make_plugin(gate("'x'")), settings=settings)
     assert ask_gate(careless) == []
     assert "no configure(options)" in report_of(careless).reason
