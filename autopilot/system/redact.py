@@ -87,10 +87,16 @@ class Redactor:
         return b"".join([*pieces, data[start:end]])
 
     def held_from(self, data: bytes, spans: list[_Span], start: int) -> int:
-        """Where a secret of several lines begins that may go on after ``data``; the length where none does."""
-        closed = {span.start for span in spans if span.end < len(data)}
-        openings = (match.start() for match in self._openings.finditer(data, start))
-        return next((at for at in openings if at not in closed), len(data))
+        """Where a secret of several lines begins that is not at its end yet; the length where none does."""
+        ends: dict[int, int] = {}
+        for span in spans:
+            ends[span.start] = max(span.end, ends.get(span.start, 0))
+        for match in self._openings.finditer(data, start):
+            end = ends.get(match.start(), 0)
+            is_key = match.group().startswith(b"-----BEGIN ")
+            if end <= match.end() or (is_key and b"-----END " not in data[match.end() : end]):
+                return match.start()
+        return len(data)
 
 
 def _shape_spans(data: bytes, start: int) -> Iterator[_Span]:

@@ -58,15 +58,15 @@ SHAPES: tuple[Shape, ...] = (
     _folded(
         "header",
         "authorization x-api-key cookie",
-        rb"(?m:^)[<>*]?[ \t]*(?:" + _HEADERS + rb"):[ \t]*(?!\[redacted:)([^\r\n]{1,6000})",
+        rb"(?m:^)[<>*]?[ \t]*(?:" + _HEADERS + rb"):[ \t]*+(?!\[redacted:)([^\r\n]{1,6000})",
     ),
     _folded(
         "header",
         "authorization x-api-key cookie",
-        rb"(?:" + _HEADERS + rb")\\?[\"']?[ \t]{0,8}[:=][ \t]{0,8}\\?[\"']?"
+        rb"(?:" + _HEADERS + rb")\\?[\"']?[ \t]{0,8}[:=][ \t]{0,8}+\\?+[\"']?+"
         rb"(?!\[redacted:|(?:none|null|true|false)\b)([^\r\n\"'\\]{6,6000})",
     ),
-    _folded("bearer", "bearer", rb"bearer[ \t]{1,8}(?!\[redacted:)([a-z0-9._~+/=-]{6,6000})"),
+    _folded("bearer", "bearer", rb"bearer[ \t]{1,8}+(?!\[redacted:)([a-z0-9._~+/=-]{6,6000})"),
     Shape(
         "url-password", (b"://",), re.compile(rb"://[^/\s:@\"'\\]{0,256}:(?!\[redacted:)([^/\s@\"'\\]{1,512})@")
     ),

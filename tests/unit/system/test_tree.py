@@ -1,0 +1,139 @@
+"""What ``tree`` asks of the kernel; the killing itself is in ``tests/process``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from autopilot.system import tree
+from autopilot.system.clock import SystemClock
+from autopilot.system.process_table import row_of
+from autopilot.system.tree import become_subreaper, kill_tree, marked_processes, set_not_dumpable
+
+
+def in_child(work):
+    """The exit code of a forked child that does ``work``."""
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            code = int(work())
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_orphans_come_to_a_subreaper():
+    def work():
+        assert become_subreaper()
+        if os.fork() == 0:
+            if os.fork() == 0:
+                os._exit(43)
+            os._exit(42)
+        codes = {os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(2)}
+        return 0 if codes == {42, 43} else 1
+
+    assert in_child(work) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_not_dumpable_closes_the_environment():
+    import ctypes  # noqa: F401 - nobody else may read where it is installed
+
+    def work():
+        if os.getuid() == 0:
+            os.setuid(65534)
+        assert set_not_dumpable()
+        child = os.fork()
+        if child == 0:
+            try:
+                with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+                    file.read()
+            except PermissionError:
+                os._exit(0)
+            os._exit(9)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert in_child(work) == 0
+
+
+def test_elsewhere_there_is_no_subreaper(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not become_subreaper()
+    assert not set_not_dumpable()
+
+
+def test_a_refusing_kernel(monkeypatch):
+    import ctypes
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    assert not become_subreaper()
+
+
+def test_a_reused_pid_is_not_signalled():
+    process = subprocess.Popen(["sleep", "1000"])
+    try:
+        row = row_of(process.pid)
+        assert row is not None
+        assert not tree._signal_row(row._replace(start="1"), 9)
+        assert process.poll() is None
+        assert tree._signal_row(row, 9)
+        assert process.wait() == -9
+        assert not tree._signal_row(row, 9)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_of_another_user_is_not_ours_to_signal(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    row = row_of(os.getpid())
+    monkeypatch.setattr(tree.signal, "pidfd_send_signal", refuse)
+    assert row is not None and not tree._signal_row(row, 0)
+
+
+def test_a_system_without_proc_shows_no_marks(monkeypatch):
+    def missing(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(tree.os, "listdir", missing)
+    assert marked_processes("anything") == []
+
+
+def test_marks_of_other_users_are_not_ours(monkeypatch):
+    monkeypatch.setattr(tree.os, "getuid", lambda: 12345)
+    process = subprocess.Popen(["sleep", "1000"], env={"AUTOPILOT_RUN": "mine/1"})
+    try:
+        assert marked_processes("mine/1") == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_clock_that_runs_out_ends_the_wait():
+    class Jumping(SystemClock):
+        now_s = 0.0
+
+        def monotonic(self):
+            self.now_s += 1000.0
+            return self.now_s
+
+    def work():
+        become_subreaper()
+        child = os.fork()
+        if child == 0:
+            import signal
+
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                signal.pause()
+        report = kill_tree(grace_s=10.0, clock=Jumping(), limit_s=5000.0)
+        return 0 if report.survivors == [] and report.killed == 1 else 1
+
+    assert in_child(work) == 0
