@@ -302,3 +302,57 @@ def test_the_list_of_plugins_tells_it_on_the_command_line(site: Site, tmp_path: 
     assert told["good"]["hooks"] == ["autopilot_dispatch", "autopilot_executors"]
     assert (told["bad-0"]["distribution"], told["bad-0"]["version"]) == ("zoo-bad-0", "1.0")
     assert "exit code 0" in told["bad-0"]["reason"]
+
+
+CHECKER = """
+from autopilot import Verdict, hookimpl
+
+given = {}
+
+def configure(options):
+    given.update(options)
+
+@hookimpl
+def autopilot_verify(task, attempt):
+    print("noise")
+    return Verdict(name="checker", ok=given.get("word") == "from the config", detail=repr(given))
+"""
+SCORER = """
+from autopilot import hookimpl
+
+@hookimpl
+def autopilot_score(task):
+    raise SystemExit("no score")
+
+@hookimpl
+def autopilot_event(event):
+    raise RuntimeError("no sink")
+"""
+
+
+def test_a_tick_goes_on_beside_the_zoo(tmp_path: Path) -> None:
+    pytest.importorskip("autopilot_adapter_local")
+    site, root = Site(tmp_path), tmp_path / ".autopilot"
+    site.install("checker", CHECKER)
+    site.install("scorer", SCORER)
+    site.install("hanging-gate", ZOO["hook hangs"].source)
+    for number, shape in enumerate(
+        ("os._exit at import", "prints", "old API", "executors raise", "sys.exit at import")
+    ):
+        site.install(f"bad-{number}", ZOO[shape].source.replace("return 'bad'", "return None"))
+    root.mkdir(mode=0o700)
+    (root / "config.yaml").write_text("durability: process\nplugins:\n  checker: {word: from the config}\n")
+
+    def autopilotctl(*arguments: str) -> Any:
+        done = site.run("-c", CLI, "--root", str(root), *arguments, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    autopilotctl("task", "create", "--id", "one", "--title", "One", "--command", "true")
+    (decision,) = autopilotctl("dispatch", "tick")
+    assert (decision["task_id"], decision["executor"], decision["outcome"]) == ("one", "local", "succeeded")
+    task = autopilotctl("task", "show", "one")
+    assert (task["status"], task["result"]["verified"]) == ("done", True)
+    events = site.run("-c", CLI, "--root", str(root), "events", "tail", "-n", "100", "-o", "ndjson").stdout
+    named = [json.loads(line) for line in events.splitlines() if '"plugin.quarantined"' in line]
+    assert {event["payload"]["plugin"] for event in named} == {"hanging-gate", "scorer"}
