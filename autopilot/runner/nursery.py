@@ -28,6 +28,7 @@ __all__ = ["Job", "Nursery"]
 
 _PATIENCE_S = 0.5
 _RETRY_S = 0.5
+_MOST_TRIES = 20
 _CRASHED = 70
 _REQUEST_LIMIT = 64 * 1024 * 1024
 
@@ -37,12 +38,13 @@ RunJob = Callable[[dict[str, Any], dict[str, Any]], int]
 
 @attrs.define(kw_only=True)
 class Job:
-    """A runner: whose it is, and, once it has ended, how."""
+    """A runner: whose it is, and, once it has ended, how, and how often its end could not be written down."""
 
     task_id: str
     token: int
     run_dir: str
     exit_code: int = 0
+    tries: int = 0
 
 
 class Nursery:
@@ -112,16 +114,20 @@ class Nursery:
     # ------------------------------------------------------------------ births
 
     def _start(self, request: dict[str, Any]) -> None:
-        spec, lease = request["spec"], request["lease"]
         try:
+            spec, lease = request["spec"], request["lease"]
+            job = Job(task_id=str(spec["task_id"]), token=int(spec["token"]), run_dir=str(spec["run_dir"]))
             self._before_fork(spec)
             pid = os.fork()
         except OSError as fault:
             self._tell({"refused": f"could not fork: {os.strerror(fault.errno or 0)}"})
             return
+        except (KeyError, TypeError, ValueError) as fault:
+            self._tell({"refused": f"the request makes no sense: {fault!r}"})
+            return
         if pid == 0:
             self._live(spec, lease)
-        self._jobs[pid] = Job(task_id=spec["task_id"], token=spec["token"], run_dir=spec["run_dir"])
+        self._jobs[pid] = job
         self._tell({"started": pid})
 
     def _live(self, spec: dict[str, Any], lease: dict[str, Any]) -> None:
@@ -172,9 +178,11 @@ class Nursery:
         try:
             if job.exit_code != 0:
                 write_reaped(job.run_dir, exit_code=job.exit_code, killed=self._killed)
-        except (StorageError, OSError) as fault:
+        except (StorageError, OSError, ValueError) as fault:
             _log(f"{job.task_id}.{job.token}: {fault}")
-            return False
+            job.tries += 1
+            if job.tries < _MOST_TRIES and not isinstance(fault, ValueError):
+                return False
         self._tell({"ended": job.task_id, "token": job.token, "exit_code": job.exit_code})
         return True
 

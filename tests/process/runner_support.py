@@ -97,6 +97,15 @@ class Arena:
         self.work.mkdir()
         return self
 
+    def calm(self) -> None:
+        """End the attempts that a test left behind."""
+        for lease in self.leases:
+            now = self.store.lease(lease.task_id)
+            if now is not None and now.state is LeaseState.STARTED and is_alive(now.owner):
+                kill(now.owner)
+        self.leases.clear()
+        until(lambda: self.launcher.poll() is not None and not self.launcher.running(), "the runners to end")
+
     @property
     def task_id(self) -> str:
         """The id of a test's task unless it says otherwise."""
