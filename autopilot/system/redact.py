@@ -19,6 +19,7 @@ from autopilot.system.secret_shapes import LONGEST, PEM_OPENING, SHAPES
 __all__ = ["Redactor", "StreamRedactor"]
 
 _SHORTEST_SECRET = 8
+_WORTH_READING = 4096
 _CONTEXT = 8  # bytes before the carry that a pattern may look back on
 
 
@@ -126,11 +127,18 @@ class StreamRedactor:
         self._redactor = redactor
         self._buffer = b""
         self._start = 0  # the bytes of the buffer before this were returned already, and are kept as context
+        self._unread = 0
         self.consumed = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what cannot be part of a secret any more, redacted."""
         buffer = self._buffer + data
+        self._unread += len(data)
+        if self._unread < _WORTH_READING and b"\n" not in data:
+            # Byte by byte, each would otherwise cost a look at all that is held back.
+            self._buffer = buffer
+            return b""
+        self._unread = 0
         redactor = self._redactor
         spans = redactor.spans(buffer, self._start)
         floor = max(self._start, len(buffer) - redactor.overlap)
