@@ -16,9 +16,23 @@ from autopilot.events.tail import backwards
 
 SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 PIECES = st.lists(
-    st.sampled_from([b"\n", b"\n\n", b"a", b"\xc3\xbc", b"\xf0\x9f\x98\x80", b"\xff", b"\0", b"x" * 50, b"\r\n", b"\xe2\x80\xa8"]),
+    st.sampled_from(
+        [
+            b"\n",
+            b"\n\n",
+            b"a",
+            b"\xc3\xbc",
+            b"\xf0\x9f\x98\x80",
+            b"\xff",
+            b"\0",
+            b"x" * 50,
+            b"\r\n",
+            b"\xe2\x80\xa8",
+        ]
+    ),
     max_size=30,
-)  # fmt: skip
+)
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
 @settings(max_examples=300 * SIZE, deadline=None)
@@ -39,13 +53,9 @@ def test_backwards_is_forwards_reversed(newest, closed, chunk):
 
 @settings(max_examples=200 * SIZE, deadline=None)
 @given(
-    payloads=st.lists(
-        st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()),
-        min_size=1,
-        max_size=5,
-    ),
+    payloads=st.lists(st.dictionaries(st.text(), VALUES), min_size=1, max_size=5),
     trace=st.none() | st.text(),
-)  # fmt: skip
+)
 def test_any_payload_reads_back(payloads, trace):
     from autopilot.models import EventDraft
 

@@ -51,7 +51,8 @@ def test_the_time_to_live_is_the_readers_affair(channels, log, clock):
 def test_strange_lifetimes_in_the_log_do_not_expire(channels, log):
     for ttl in ("soon", 1e300):
         payload = {"channel": "c", "message": ttl, "ttl_s": ttl}
-        log.append([Event(id=f"evt-{ttl}", event_type="message.published", timestamp="2026-01-01T00:00:00Z", payload=payload)])  # fmt: skip
+        when = "2026-01-01T00:00:00Z"
+        log.append([Event(id=f"evt-{ttl}", event_type="message.published", timestamp=when, payload=payload)])
     assert [m for _, m in channels.subscribe("c")] == ["soon", 1e300]
 
 

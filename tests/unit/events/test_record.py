@@ -69,8 +69,17 @@ def test_a_head_with_escapes_or_another_form_is_parsed_as_a_whole(trace):
 
 @pytest.mark.parametrize(
     "types, wanted",
-    [(None, True), ("task.*", True), ("task.done", True), ("*.done", True), (["x.*", "task.d*"], True)]
-    + [("task", False), ("dispatch.*", False), (["x.*", "y.*"], False), ("done", False)],
+    [
+        (None, True),
+        ("task.*", True),
+        ("task.done", True),
+        ("*.done", True),
+        (["x.*", "task.d*"], True),
+        ("task", False),
+        ("dispatch.*", False),
+        (["x.*", "y.*"], False),
+        ("done", False),
+    ],
 )
 def test_types_are_globs(types, wanted):
     assert Filter(types=types).wants(line()) is wanted

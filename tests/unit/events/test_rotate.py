@@ -248,7 +248,7 @@ class TestGc:
     def test_a_segment_whose_begin_is_unreadable_stops_the_collection(self, full, folder):
         path = Path(folder, names(folder)[2])
         path.write_bytes(b"x" + path.read_bytes()[1:])
-        assert list(full.gc(keep_bytes=0).removed) == names(folder)[:0] + ["events-00000001.ndjson"]
+        assert list(full.gc(keep_bytes=0).removed) == ["events-00000001.ndjson"]
 
     def test_a_full_disk_removes_nothing(self, full, folder):
         before = names(folder)

@@ -41,12 +41,8 @@ def test_cursors_and_lines_are_those_of_reading_forwards(make_log):
 def test_chunk_boundaries_anywhere(log, folder, monkeypatch, chunk):
     os.makedirs(folder)
     texts = ["", "ü", "\U0001f600" * 5, "x" * 200, "", "grün", "y" * 63, "z" * 64, ""]
-    raw = [
-        '{{"id":"evt-{}","event_type":"a.b","timestamp":"t","source":"s","trace_id":null,"payload":{{"t":"{}"}}}}'.format(
-            n, text
-        ).encode()
-        for n, text in enumerate(texts)
-    ]
+    head = '"event_type":"a.b","timestamp":"t","source":"s","trace_id":null'
+    raw = [f'{{"id":"evt-{n}",{head},"payload":{{"t":"{text}"}}}}'.encode() for n, text in enumerate(texts)]
     Path(folder, "events.ndjson").write_bytes(b"".join(line + b"\n" for line in raw) + "torn ü".encode()[:-1])
     monkeypatch.setattr(tail_module, "_CHUNK", chunk)
     assert [record.line for record in log.tail(100)] == raw

@@ -14,7 +14,7 @@ PAGE = PACKAGE.parent / "docs" / "reference" / "events.md"
 
 
 def logged_drafts():
-    """Every event that the core's source logs with a fixed type: (where, type, payload keys that are spelt out)."""
+    """Every event that the core's source logs with a fixed type: where, type, and the payload keys spelt out."""
     for path in PACKAGE.rglob("*.py"):
         if "testing" in path.parts:
             continue
