@@ -23,7 +23,7 @@ from autopilot.system.processes import ProcessIdentity, identify, is_alive
 __all__ = ["LOST_SIGHT", "Ended", "Launcher"]
 
 LOST_SIGHT = 255
-"""The exit code of a runner whose launcher died first: nobody knows it; the store has the truth."""
+"""The exit code of a runner whose launcher died or was let go first: nobody knows it; the store has the truth."""
 
 _ANSWER_S = 60.0
 _LOG_BYTES = 1024 * 1024
@@ -106,10 +106,13 @@ class Launcher:
         return len(self._runners) + len(self._orphaned)
 
     def close(self) -> None:
-        """Let go of the launcher: it ends when its last runner has ended. Repeats are harmless."""
+        """Let go of the launcher: it ends when its last runner has ended. Repeats are harmless; ``start`` would
+        begin with another one."""
         if self._link is not None:
             self._link.close()
             self._link = None
+        self._orphaned.update(self._runners)
+        self._runners.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +128,7 @@ class Launcher:
             self._link = _Link.open(self._root, os.environ if self._environ is None else self._environ)
         link = self._link
         if not link.send(request):
-            self._lose()
+            self.close()
             return None
         deadline = time.monotonic() + _ANSWER_S
         while self._link is link:
@@ -147,17 +150,12 @@ class Launcher:
             else:
                 answers.append(message)
         if link.lines.ended and not answers:
-            self._lose()
+            self.close()
         return answers
 
     def _note_end(self, task_id: str, token: int, exit_code: int) -> None:
         self._runners.pop((task_id, token), None)
         self._ended.append(Ended(task_id=task_id, token=token, exit_code=exit_code))
-
-    def _lose(self) -> None:
-        self.close()
-        self._orphaned.update(self._runners)
-        self._runners.clear()
 
     def _look_after_orphaned(self) -> None:
         for (task_id, token), process in list(self._orphaned.items()):

@@ -1,4 +1,4 @@
-"""A root with a file store, a launcher, and executors whose programs the tests write: real processes throughout."""
+"""A root with a file store, a launcher, and executors whose programs the tests write: real processes."""
 
 from __future__ import annotations
 

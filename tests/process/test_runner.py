@@ -6,15 +6,11 @@ import json
 import os
 import signal
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from autopilot.models import OutcomeKind, PluginRef, Usage
-from autopilot.system.clock import SystemClock
-
-from tests.process.runner_support import Arena, alive, arena, kill, pids_in, until
+from tests.process.runner_support import Arena, alive, arena, pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
@@ -175,7 +171,8 @@ def test_the_first_prompt_plugin_with_an_answer_wins(place: Arena):
         "from autopilot import hookimpl\n\n@hookimpl\ndef autopilot_prompt(task, attempt): return None\n"
     )
     (place.plugins / "bold.py").write_text(
-        "from autopilot import hookimpl\n\n@hookimpl\ndef autopilot_prompt(attempt): return f'no. {attempt[\"number\"]}'\n"
+        "from autopilot import hookimpl\n\n"
+        "@hookimpl\ndef autopilot_prompt(attempt): return 'no. ' + str(attempt['number'])\n"
     )
     refs = tuple(PluginRef(name=name, value=name) for name in ("shy", "bold"))
     place.do("open('prompt', 'w').write(context.prompt)", prompt_plugins=refs)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from autopilot.models import OutcomeKind, PluginRef
-
 from tests.process.runner_support import Arena, alive, arena, pids_in, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
@@ -120,7 +118,8 @@ def test_a_cancel_during_verification_is_a_cancel(place: Arena):
 
 
 def test_verify_plugins_judge_after_the_commands(place: Arena):
-    body = "return Verdict(name='files', ok=attempt['outcome'] == 'succeeded', detail=task.id + str(attempt['number']))"
+    detail = "task.id + str(attempt['number'])"
+    body = f"return Verdict(name='files', ok=attempt['outcome'] == 'succeeded', detail={detail})"
     refs = (plugin(place, "judging", body), plugin(place, "silent", "return None"))
     result = place.do("pass", verify=("true",), verify_plugins=refs)
     assert result.verified is True
