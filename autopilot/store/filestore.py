@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -109,18 +109,20 @@ class FileStore(Store):
         check_id(draft.id)
         task = parse(draft.text, path=self._layout.task(draft.id), expected_id=draft.id)
         with self._locks.task(draft.id):
+            if os.path.lexists(task.path):
+                raise _taken(draft.id)
             old = self._leases.record(draft.id)
             record, stamped = protocol.creation_events(draft.id, old, events, self._clock)
             try:
                 self._files.create(draft.id, draft.text)
-            except AlreadyExistsError:
-                raise _taken(draft.id) from None
-            try:
                 if old is not None:
                     self._leases.write_record(record)
                 self._publish(stamped)
+            except AlreadyExistsError:
+                raise _taken(draft.id) from None
             except Exception:
-                self._files.withdraw(draft.id, draft.text)
+                with contextlib.suppress(OSError):
+                    self._files.withdraw(draft.id, draft.text)
                 raise
         return task
 
@@ -283,15 +285,21 @@ class FileStore(Store):
                     events=events,
                     clock=self._clock,
                 )
-                self._leases.write(lease, "claim.lease")
-            try:
+                with self._undone_if_refused(task_id):
+                    self._leases.write(lease, "claim.lease")
+            with self._undone_if_refused(task_id):
                 self._publish(lease.outbox)
-            except Exception:
-                with contextlib.suppress(AutopilotError, OSError):
-                    self._leases.undo_claim(task_id)
-                raise
             self._projector.markdown(lease, "claim.md", sync_name=False)
         return attrs.evolve(lease, outbox=())
+
+    @contextlib.contextmanager
+    def _undone_if_refused(self, task_id: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            with contextlib.suppress(AutopilotError, OSError):
+                self._leases.undo_claim(task_id)
+            raise
 
     def _claimable(self, task_id: str, digest: str) -> Task:
         self._projector.redo(task_id)
