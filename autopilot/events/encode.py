@@ -33,7 +33,21 @@ def _plain(value: Any) -> Any:
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
 
 
-_encoder = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain)
+def _make_dumps() -> Callable[[Any], str]:
+    # JSONEncoder makes its C encoder anew for each call; made once, a payload takes half the time. Where an
+    # interpreter has none, or another one, the public class does.
+    plain = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    build: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        pieces = build(None, _plain, _quote, None, ":", ",", False, False, False)
+        if "".join(pieces({"a": [1, "b"]}, 0)) == '{"a":[1,"b"]}':
+            return lambda value: "".join(pieces(value, 0))
+    except TypeError:
+        pass
+    return plain.encode
+
+
+_dumps = _make_dumps()
 
 
 class Encoded(NamedTuple):
@@ -90,9 +104,9 @@ def seal(encoded: Encoded, prev: str) -> tuple[bytes, str]:
 def _payload_text(event_type: str, payload: Mapping[str, Any]) -> str:
     try:
         try:
-            return _encoder.encode(payload if type(payload) is dict else dict(payload))
+            return _dumps(payload if type(payload) is dict else dict(payload))
         except ValueError:
-            return _encoder.encode(_finite(dict(payload)))
+            return _dumps(_finite(dict(payload)))
     except (TypeError, ValueError, RecursionError) as fault:
         raise UsageError(
             f"the payload of {event_type} is no JSON: {fault}",
@@ -127,11 +141,11 @@ def _redacted(text: str, redact: Callable[[str], str]) -> str:
     once = redact(text)
     if once == text and "\\" not in text:
         return text
-    walked = _encoder.encode(_walk(json.loads(text), redact))
+    walked = _dumps(_walk(json.loads(text), redact))
     again = redact(walked)
     if again == walked:
         return walked
-    return _encoder.encode({"redacted": True})
+    return _dumps({"redacted": True})
 
 
 def _walk(value: Any, redact: Callable[[str], str]) -> Any:
@@ -148,7 +162,7 @@ def _cut(text: str) -> str:
     # The room left by the other keys is generous: ids and traces are short.
     if len(text) <= MAX_LINE - _KEEP:
         return text
-    parts = {key: _encoder.encode(value) for key, value in json.loads(text).items()}
+    parts = {key: _dumps(value) for key, value in json.loads(text).items()}
     small = {key: json.loads(part) if len(part) <= _KEEP else {"cut": len(part)} for key, part in parts.items()}
-    shorter = _encoder.encode(small)
-    return shorter if len(shorter) <= MAX_LINE - _KEEP else _encoder.encode({"cut": len(text)})
+    shorter = _dumps(small)
+    return shorter if len(shorter) <= MAX_LINE - _KEEP else _dumps({"cut": len(text)})

@@ -135,3 +135,15 @@ class TestRedaction:
             return head + "[redacted]" if found else text
 
         assert make({"cookie": "abc", "z": 1}, redact=greedy).fields["payload"] == {"redacted": True}
+
+
+def test_an_interpreter_without_the_fast_encoder_writes_the_same(monkeypatch):
+    from autopilot.events import encode as module
+
+    payload = {"a": [1, 2.5, None, True], "b": {"c": "grüße \n"}}
+    wanted = module._make_dumps()(payload)
+    for other in (None, lambda *given: lambda value, level: ("something else",), lambda: None):
+        monkeypatch.setattr("json.encoder.c_make_encoder", other)
+        dumps = module._make_dumps()
+        monkeypatch.undo()
+        assert dumps(payload) == wanted
