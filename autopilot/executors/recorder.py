@@ -28,6 +28,8 @@ REPORT_S = 0.1
 ALIVE_S = 1.0
 """At least one report in this time while the program prints anything."""
 
+_FIELDS = tuple(field.name for field in attrs.fields(Progress))
+
 MOST_PARSE_ERRORS = 100
 """After so many the parser is not called any more."""
 
@@ -50,7 +52,7 @@ class Notes:
     def add(self, kind: str, *, always: bool = False, **values: Any) -> None:
         """Write one line, if there is room for it or it must be there ``always``."""
         note = {"at": format_instant(self._clock.now()), "kind": kind, **values}
-        line = self._redactor.text(json.dumps(note, ensure_ascii=True, default=str)).encode() + b"\n"
+        line = self._redactor.text(json.dumps(note, default=_plain)).encode() + b"\n"
         self._room -= len(line)
         if self._fd < 0 or (self._room < 0 and not always):
             return
@@ -123,13 +125,16 @@ class Recorder:
         progress = self._parsed(line, stream)
         if progress is None:
             return
-        if progress.message is not None:
-            progress = attrs.evolve(progress, message=self._redactor.text(progress.message))
+        if progress.message is not None and (clean := self._redactor.text(progress.message)) != progress.message:
+            progress = attrs.evolve(progress, message=clean)
         self._records.add(line)
-        self._totals = merge_progress(self._totals, progress)
-        self._pending = merge_progress(self._pending or Progress(), progress)
+        self._pending = merge_progress(self._pending, progress) if self._pending else progress
         self.final = self.final or progress.final
-        said = attrs.asdict(progress, filter=lambda _, value: value is not None and value is not False)
+        said = {
+            name: value
+            for name in _FIELDS
+            if (value := getattr(progress, name)) is not None and value is not False
+        }
         if said:
             self._notes.add("progress", stream=stream, **said)
         if progress.final:
@@ -150,6 +155,7 @@ class Recorder:
 
     def _send(self) -> None:
         progress, self._pending = self._pending or Progress(), None
+        self._totals = merge_progress(self._totals, progress)
         self._reported = self._clock.monotonic()
         self._report(progress)
 
@@ -188,3 +194,7 @@ def _progress_or_none(value: object) -> Progress | None:
     if value is not None and not isinstance(value, Progress):
         raise TypeError(f"it returned {type(value).__name__} where Progress or None is due")
     return value
+
+
+def _plain(value: Any) -> Any:
+    return attrs.asdict(value) if attrs.has(type(value)) else str(value)

@@ -13,6 +13,8 @@ from autopilot.executors.contract import Progress
 
 __all__ = ["Records", "Transcript", "json_line", "merge_progress"]
 
+_SAID = tuple(field.name for field in attrs.fields(Progress) if field.name != "final")
+
 RECORD_BYTES = 2 * 1024 * 1024
 
 
@@ -29,12 +31,8 @@ def json_line(line: str) -> dict[str, Any] | None:
 
 def merge_progress(old: Progress, new: Progress) -> Progress:
     """``new`` on top of ``old``: what it does not say stays."""
-    changes = {
-        field.name: value
-        for field in attrs.fields(Progress)
-        if (value := getattr(new, field.name)) is not None and field.name != "final"
-    }
-    return attrs.evolve(old, final=old.final or new.final, **changes)
+    said = {name: value for name in _SAID if (value := getattr(new, name)) is not None}
+    return attrs.evolve(old, final=old.final or new.final, **said)
 
 
 @attrs.frozen(kw_only=True)

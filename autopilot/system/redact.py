@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
-from autopilot.system.secret_shapes import LONGEST, PEM_OPENING, SHAPES
+from autopilot.system.secret_shapes import ANY_ANCHOR, LONGEST, PEM_OPENING, SHAPES
 
 __all__ = ["Redactor", "StreamRedactor"]
 
 _SHORTEST_SECRET = 8
+_SHORT = 2048  # up to here one look for all anchors is cheaper than one for each
 _WORTH_READING = 4096
 _CONTEXT = 8  # bytes before the carry that a pattern may look back on
 
@@ -102,6 +103,8 @@ class Redactor:
 
 def _shape_spans(data: bytes, start: int) -> Iterator[_Span]:
     folded = data.lower()
+    if len(data) < _SHORT and ANY_ANCHOR.search(folded, start) is None:
+        return
     for shape in SHAPES:
         subject = folded if shape.folded else data
         if not any(anchor in subject for anchor in shape.anchors):

@@ -11,7 +11,7 @@ import re
 
 import attrs
 
-__all__ = ["LONGEST", "PEM_OPENING", "SHAPES", "Shape"]
+__all__ = ["ANY_ANCHOR", "LONGEST", "PEM_OPENING", "SHAPES", "Shape"]
 
 LONGEST = 8192
 """Bytes that no match of a shape exceeds."""
@@ -84,3 +84,8 @@ SHAPES: tuple[Shape, ...] = (
     _token("bitwarden-token", "bws_", rb"[\w.:=+/-]{20,300}"),
     _token("jwt", "eyJ", rb"[\w-]{5,2500}\.[\w-]{5,2500}(?:\.[\w-]{0,2500})?"),
 )
+
+ANY_ANCHOR = re.compile(
+    b"|".join(sorted({re.escape(anchor.lower()) for shape in SHAPES for anchor in shape.anchors}))
+)
+"""Finds nothing in lower-cased text that no shape can match: one quick look for short texts."""
