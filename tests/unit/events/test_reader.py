@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from autopilot.errors import UsageError
+from autopilot.events import segments
+from autopilot.events.reader import Reader
 from autopilot.models import Event, EventDraft
 from autopilot.system.clock import format_instant
 
@@ -266,3 +268,41 @@ def test_instants_in_other_forms_are_brought_to_one_for_since(log, clock):
     odd = format_instant(clock.instant + timedelta(hours=2)).replace("Z", "+00:00")
     log.append([Event(id="evt-x", event_type="task.created", timestamp=odd, payload={"n": 5})])
     assert numbers(log.read(since=clock.instant + timedelta(hours=1))) == [5]
+
+
+def test_since_without_a_log(log):
+    assert list(log.read(since=log._clock.now())) == []
+
+
+def test_a_reader_tells_where_it_is(log, folder):
+    reader = Reader(folder)
+    assert reader.cursor == "0:0"
+    put(log, 0, 1)
+    assert len(list(reader.records())) == 2
+    assert reader.cursor == log.end()
+    reader.close()
+    put(log, 2)
+    assert numbers(reader.records()) == [2]
+    reader.close()
+
+
+def test_segments_that_vanish_while_they_are_looked_for(log, folder, monkeypatch):
+    """Pruned between the listing and the opening: the next one is taken."""
+    put(log, 0)
+    log.rotate()
+    put(log, 1)
+    log.rotate()
+    put(log, 2)
+    real = segments.open_reading
+
+    def vanishing(path):
+        if path.endswith("events-00000001.ndjson"):
+            Path(path).unlink(missing_ok=True)
+        return real(path)
+
+    monkeypatch.setattr(segments, "open_reading", vanishing)
+    monkeypatch.setattr("autopilot.events.tail.open_reading", vanishing)
+    assert numbers(log.read()) == [1, 2]
+    os.rename(f"{folder}/events.ndjson", f"{folder}/events-00000003.ndjson")
+    assert numbers(log.read()) == [1, 2]
+    assert numbers(log.tail(9)) == [1, 2]
