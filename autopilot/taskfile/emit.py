@@ -21,6 +21,7 @@ _BARE_KINDS = frozenset({Kind.CHOICE, Kind.NUMBER, Kind.INTEGER, Kind.INSTANT})
 _INDENT = "  "
 _FLOW_WIDTH = 88
 _LONGEST_KEY = 1000  # YAML itself ends at 1,024
+_LONGEST_DATA = 4000
 _LARGEST = 10**40
 
 
@@ -38,8 +39,8 @@ def checked(key: str, value: Any) -> Any:
 
     Raises:
         TaskFormatError: the field does not take this value, or no task file can hold it. Below ``result`` a
-            character that no file can hold becomes U+FFFD instead: what an executor said must not stop the end of
-            its attempt.
+            character that no file can hold becomes U+FFFD instead, and a text of more than 4,000 characters is
+            cut: what an executor said must not stop the end of its attempt.
         TypeError: a value of another type.
     """
     raw = _raw(value, data=key in DATA_KEYS)
@@ -74,10 +75,11 @@ def _raw(value: Any, *, data: bool) -> Any:
 
 
 def _text(value: str, *, data: bool) -> str:
+    if data:
+        value = value if len(value) <= _LONGEST_DATA else value[: _LONGEST_DATA - 1] + "…"
+        return TABOO.sub("\ufffd", value)
     if not TABOO.search(value):
         return value if isinstance(value, _Bare) else str(value)
-    if data:
-        return TABOO.sub("\ufffd", value)
     raise TaskFormatError(
         f"the text {shown(value)} has a NUL or half a surrogate pair", hint="delete the character"
     )

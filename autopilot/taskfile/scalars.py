@@ -66,12 +66,13 @@ def writes_plain(text: str, *, flow: bool, ambiguous: bool = False) -> bool:
 
     Args:
         flow: inside ``[…]`` or ``{…}``.
-        ambiguous: allow texts that other readers take for numbers, times or truth values.
+        ambiguous: allow texts that other readers take for numbers, times or truth values; the caller knows that it
+            is none of ``NULLS``.
     """
     safe = _FLOW_SAFE if flow else _BLOCK_SAFE
     if not text.isprintable() or text.endswith(" ") or not safe.fullmatch(text):
         return False
-    return text not in NULLS and (ambiguous or not _AMBIGUOUS.fullmatch(text))
+    return ambiguous or not _AMBIGUOUS.fullmatch(text)
 
 
 def shown(text: str) -> str:

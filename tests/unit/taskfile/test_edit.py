@@ -151,6 +151,8 @@ def test_a_value_of_a_strange_type_is_a_mistake_of_the_caller() -> None:
 def test_what_an_executor_said_never_stops_the_result() -> None:
     done = edit(b"---\nid: a\n---\n", {"result": {"reason": "a\0b\ud800c\x1b[31m\u2028"}})
     assert parse_frontmatter(done)["result"] == {"reason": "a\ufffdb\ufffdc\x1b[31m\u2028"}
+    done = edit(b"---\nid: a\n---\n", {"result": {"reason": "x" * 100_000}})
+    assert parse_frontmatter(done)["result"] == {"reason": "x" * 3_999 + "…"}
 
 
 def test_a_newer_format_is_never_rewritten() -> None:

@@ -139,6 +139,25 @@ def test_a_comment_needs_its_space_only_where_prose_stands() -> None:
     assert full.read("executor: local #x\ntitle: a # b\n").values == {"executor": "local", "title": "a"}
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "a: [" + ", ".join(["b"] * 1_100) + "]\n",
+        "a:\n" + "- b\n" * 1_100,
+        "".join(f"k{n}: v\n" for n in range(600)),
+    ],
+)
+def test_what_may_have_too_many_nodes_is_left_to_the_full_reader(head: str) -> None:
+    assert fast.read(head) is None
+    with pytest.raises(TaskFormatError, match="more than 1000"):
+        full.read(head)
+
+
+def test_places_of_empty_items() -> None:
+    head = "a:\n- \n- b\n-  # c\n"
+    assert find(head) == ({"a": [None, "b", None]}, full.read(head).entries)
+
+
 def test_a_tab_after_the_colon_is_left_to_the_full_reader() -> None:
     assert fast.read("a:\tb\n") is None
 
