@@ -39,11 +39,11 @@ def load(cls: type[T], data: Any) -> T:
         raise ValueError(f"not a valid {cls.__name__}: {type(fault).__name__}: {fault}") from fault
 
 
-def warm(*classes: type) -> None:
-    """Generate the code for these classes now, so that forked children need not."""
-    for cls in classes:
-        _converter().get_structure_hook(cls)
-        _converter().get_unstructure_hook(cls)
+def warm(*samples: Any) -> None:
+    """Generate the code for the classes of these values, and of all that they hold, now, so that forked children
+    need not."""
+    for sample in samples:
+        load(type(sample), dump(sample))
 
 
 @functools.cache

@@ -9,7 +9,21 @@ import sys
 from typing import Any
 
 from autopilot.errors import AutopilotError
-from autopilot.models import AttemptResult, AttemptSpec, Lease, Outcome, Verdict
+from autopilot.executors.contract import Progress
+from autopilot.models import (
+    AttemptResult,
+    AttemptSpec,
+    Event,
+    Lease,
+    LeaseState,
+    Outcome,
+    OutcomeKind,
+    PluginRef,
+    Reason,
+    TaskRecord,
+    Usage,
+    Verdict,
+)
 from autopilot.models.wire import load, warm
 from autopilot.runner.logs import redactor_for
 from autopilot.runner.nursery import Nursery
@@ -42,13 +56,56 @@ def main(argv: list[str]) -> int:
 
 def _warm() -> None:
     """What every attempt needs, once, and out of the garbage collector's sight: it would touch every page."""
+    from autopilot import hookspecs  # noqa: F401 - what plugins import, with pluggy behind it
     from autopilot.executors import command, conduct  # noqa: F401
     from autopilot.store import filestore  # noqa: F401
 
-    warm(AttemptSpec, AttemptResult, Lease, Outcome, Verdict)
+    warm(*_samples())
     redactor_for(os.environ)
     gc.collect()
     gc.freeze()
+
+
+def _samples() -> tuple[Any, ...]:
+    """Values of every class that a runner or host reads or writes."""
+    now, me = SystemClock().now(), identify()
+    ref = PluginRef(name="", value="")
+    spec = AttemptSpec(
+        root="",
+        store_url="",
+        task_id="",
+        token=0,
+        task_text="",
+        executor="",
+        executor_plugin=ref,
+        workdir="",
+        run_dir="",
+        prompt_plugins=(ref,),
+        store_plugin=ref,
+    )
+    lease = Lease(
+        record=TaskRecord(task_id="", not_before=now, reason=Reason(code="", message="")),
+        state=LeaseState.STARTED,
+        executor="",
+        owner=me,
+        guardian=me,
+        claimed_at=now,
+        beat=0,
+        ttl_s=0,
+        outbox=(Event(id="", event_type="", timestamp=""),),
+    )
+    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, reset_at=now, usage=Usage())
+    result = AttemptResult(
+        task_id="",
+        token=0,
+        executor="",
+        outcome=outcome,
+        started_at=now,
+        ended_at=now,
+        duration_s=0,
+        verdicts=(Verdict(name="", ok=True),),
+    )
+    return spec, lease, outcome, result, Progress(usage=Usage())
 
 
 def _fetch(spec: dict[str, Any]) -> None:

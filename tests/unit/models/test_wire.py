@@ -121,5 +121,5 @@ def test_cattrs_loads_only_when_it_is_used():
 
 
 def test_warming_leaves_the_results_alone():
-    warm(AttemptSpec, Lease, AttemptResult)
+    warm(SPEC, LEASE, RESULT)
     assert load(AttemptSpec, dump(SPEC)) == SPEC
