@@ -11,6 +11,7 @@ import click
 from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.instants import parse_since, parse_span
 from autopilot.cli.output import Column, print_lines, print_record, print_rows, to_json
+from autopilot.cli.stdout import flush
 
 if TYPE_CHECKING:
     from autopilot.events.channels import Channels
@@ -72,7 +73,7 @@ def subscribe(app: App, channel: str, since: str | None, follow: bool) -> None:
             print_lines([f"{row['cursor']}  {_text(row)}"])
         else:
             print_rows("name" if app.format == "name" else "ndjson", [row], COLUMNS, name="cursor")
-        sys.stdout.flush()
+        flush()
 
 
 def _channels(app: App) -> Channels:

@@ -85,30 +85,39 @@ def run(app: App, max_active: int | None) -> None:
 
 
 @dispatch.command()
-@root_option
+@common_options
 @pass_app
 def pause(app: App) -> None:
     """Start nothing more in this root until `resume`; what runs goes on."""
     app.writable().pause()
-    app.note("paused: nothing starts until `autopilotctl dispatch resume`")
+    _print_mode(app, "paused: nothing starts until `autopilotctl dispatch resume`")
 
 
 @dispatch.command()
-@root_option
+@common_options
 @pass_app
 def resume(app: App) -> None:
     """Start tasks again after `pause` or `drain`."""
     lifted = app.writable().resume()
-    app.note("resumed" if lifted else "it was neither paused nor draining")
+    _print_mode(app, "resumed" if lifted else "it was neither paused nor draining")
 
 
 @dispatch.command()
-@root_option
+@common_options
 @pass_app
 def drain(app: App) -> None:
     """Start nothing more; running dispatchers end when their last attempt has ended."""
     app.writable().drain()
-    app.note("draining: dispatchers end after their last attempt; `autopilotctl dispatch resume` takes it back")
+    _print_mode(app, "draining: dispatchers end after their last attempt; `dispatch resume` takes it back")
+
+
+def _print_mode(app: App, sentence: str) -> None:
+    hold = app.control.hold()
+    mode = str(hold.mode) if hold else "dispatching"
+    if app.format == "table":
+        app.note(sentence)
+    else:
+        print_rows(app.format, [{"mode": mode, "by": hold.by if hold else None}], (), name="mode")
 
 
 def _wait(app: App, dispatcher: Dispatcher) -> list[dict[str, Any]]:

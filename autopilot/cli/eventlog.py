@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.find import complete_ids, pick
 from autopilot.cli.instants import parse_since, parse_span
 from autopilot.cli.output import Column, aligned, print_lines, print_record, print_rows
+from autopilot.cli.stdout import flush, write_bytes
 from autopilot.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def tail(
     else:
         _print(app.format, log.tail(SHOWN if count is None else count, **wanted))
     if follow:
-        sys.stdout.flush()
+        flush()
         for record in log.follow(cursor, **wanted):
             _print_one(app.format, record)
 
@@ -151,9 +151,7 @@ def _whole_id(app: App, task: str | None) -> str | None:
 
 def _print(form: str, records: Iterable[Record]) -> None:
     if form == "ndjson":
-        sys.stdout.flush()
-        sys.stdout.buffer.write(b"".join(record.line + b"\n" for record in records))
-        sys.stdout.buffer.flush()
+        write_bytes(b"".join(record.line + b"\n" for record in records))
     else:
         print_rows(form, list(_once(records)), COLUMNS)
 
@@ -163,7 +161,7 @@ def _print_one(form: str, record: Record) -> None:
         print_lines(aligned([[column.text(record.data) for column in COLUMNS]]))
     else:
         _print("ndjson" if form == "json" else form, [record])
-    sys.stdout.flush()
+    flush()
 
 
 def _once(records: Iterable[Record]) -> Iterator[dict[str, Any]]:

@@ -31,6 +31,7 @@ PROBES = (
     Column("HINT", "hint", wide=True),
 )
 
+SETUP_MISSING = 4
 NONE_INSTALLED = "no executor is installed; `pip install autopilot-adapter-local` brings the first"
 
 
@@ -57,14 +58,14 @@ def list_(app: App) -> None:
 def probe(app: App, names: tuple[str, ...]) -> int:
     """Look afresh whether executors can be used, and how to mend those that cannot.
 
-    Exit code 1 when one of them cannot be used.
+    Exit code 4 when one of them cannot be used.
     """
     wanted = [find_executor(app, name) for name in names] or sorted(app.control.executors)
     if not wanted and app.format == "table":
         app.note(NONE_INSTALLED)
     rows = [_probe(app, name) for name in wanted]
     print_rows(app.format, rows, PROBES, name="name")
-    return 0 if all(row["healthy"] for row in rows) else 1
+    return 0 if all(row["healthy"] for row in rows) else SETUP_MISSING
 
 
 @executors.command()

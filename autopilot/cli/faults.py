@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from autopilot.cli import stdout
 from autopilot.errors import AutopilotError, ConfigError, StorageError, TaskFormatError
 
 __all__ = ["Fault", "explain", "guarded", "wants_json"]
@@ -42,27 +43,32 @@ def wants_json(arguments: Sequence[str]) -> bool:
 def guarded(call: Callable[[], object], *, as_json: bool, environ: Mapping[str, str]) -> int:
     """Do ``call`` and answer with the exit code: its own where it returns one, else that of its fault.
 
-    With ``AUTOPILOT_DEBUG=1`` the traceback of every fault is printed before the sentence.
+    With ``AUTOPILOT_DEBUG=1`` the traceback of a fault is printed before the sentence.
     """
     try:
-        _tolerate_odd_terminals()
+        _tolerate_odd_streams()
         answer = call()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        return 0
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
-    except SystemExit as leaving:  # click's completion does this, and a plugin's command may
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        return INTERRUPTED
+        answer = INTERRUPTED
+    except click.exceptions.Exit as leaving:
+        answer = leaving.exit_code
+    except SystemExit as leaving:
+        answer = _left(leaving)
+    except BrokenPipeError:
+        answer = 0
     except Exception as fault:
         if environ.get("AUTOPILOT_DEBUG") == "1":
             sys.excepthook(type(fault), fault, fault.__traceback__)
-        return _tell(explain(fault), as_json=as_json)
+        answer = _tell(explain(fault), as_json=as_json)
+    stdout.end()
     return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+
+
+def _left(leaving: SystemExit) -> int:
+    # click's completion leaves like this, and a plugin's command may.
+    return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
 
 
 def explain(fault: Exception) -> Fault:
@@ -114,17 +120,11 @@ def _tell(fault: Fault, *, as_json: bool) -> int:
     return fault.exit_code
 
 
-def _tolerate_odd_terminals() -> None:
-    # A task's title may hold what the terminal's encoding cannot say; that must not end the listing.
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
+def _tolerate_odd_streams() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell closed it: `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        # A task's title may hold what the terminal's encoding cannot say; that must not end the listing.
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _silence_stdout() -> None:
-    # The reader has gone (`| head`). Python would complain once more when it flushes at exit.
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass

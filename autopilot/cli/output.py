@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from autopilot.cli.stdout import write
+
 __all__ = ["Column", "print_lines", "print_record", "print_rows", "to_json"]
 
 Row = Mapping[str, Any]
@@ -49,9 +51,9 @@ def print_rows(form: str, rows: Sequence[Row], columns: Sequence[Column], *, nam
         name: the key that ``name`` prints.
     """
     if form == "json":
-        _write(to_json(list(rows), indent=2) + "\n")
+        write(to_json(list(rows), indent=2) + "\n")
     elif form == "ndjson":
-        _write("".join(to_json(row) + "\n" for row in rows))
+        write("".join(to_json(row) + "\n" for row in rows))
     elif form == "name":
         print_lines(str(row[name]) for row in rows)
     elif rows:
@@ -61,7 +63,7 @@ def print_rows(form: str, rows: Sequence[Row], columns: Sequence[Column], *, nam
 def print_record(form: str, row: Row, lines: Iterable[tuple[str, object]], *, name: str = "id") -> None:
     """Print one object; ``lines`` are the label and value of each line of its table form, None left out."""
     if form == "json":
-        _write(to_json(row, indent=2) + "\n")
+        write(to_json(row, indent=2) + "\n")
     elif form in ("ndjson", "name"):
         print_rows(form, [row], (), name=name)
     else:
@@ -72,7 +74,7 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print plain lines, each made harmless for terminals."""
     from autopilot.system.sanitize import visible
 
-    _write("".join(visible(line, limit=0) + "\n" for line in lines))
+    write("".join(visible(line, limit=0) + "\n" for line in lines))
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
@@ -94,13 +96,11 @@ def _plain(value: object) -> str:
         from autopilot.system.clock import format_instant
 
         return format_instant(value)
+    if isinstance(value, Mapping):
+        return to_json(value)
     if isinstance(value, set | frozenset):
         value = sorted(value)
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
@@ -110,7 +110,7 @@ def _table(rows: Sequence[Row], columns: Sequence[Column]) -> None:
 
         draw_table([(column.title, column.wide) for column in columns], cells)
         return
-    _write("".join(f"{line}\n" for line in aligned([[column.title for column in columns], *cells])))
+    write("".join(f"{line}\n" for line in aligned([[column.title for column in columns], *cells])))
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
@@ -137,5 +137,5 @@ def _record(lines: list[tuple[str, object]]) -> None:
     width = max((len(label) for label, _ in shown), default=0)
     for label, value in shown:
         first, *rest = _plain(value).split("\n")
-        _write(f"{label + ':':<{width + 1}}  {visible(first)}\n")
-        _write("".join(f"{'':<{width + 1}}  {visible(line)}\n" for line in rest))
+        write(f"{label + ':':<{width + 1}}  {visible(first)}\n")
+        write("".join(f"{'':<{width + 1}}  {visible(line)}\n" for line in rest))

@@ -5,8 +5,8 @@
 
 Every command is run in turn with the bare ones, ``AUTOPILOT_BENCH_ROUNDS`` times (15), in processes of their
 own. The figures are the least processor time (user and system) of each, because other work on the machine should
-not count. The targets are 100 ms (``--help``) and 150 ms (``task list`` of 100 tasks) more than ``import click`` on a
-machine where that takes 53 ms: ratios of 1.9 and 2.8.
+not count. The targets are 100 ms (``--help``) and 150 ms (``task list`` of 100 tasks) more than ``import click``
+on a machine where that takes 53 ms: ratios of 1.9 and 2.8.
 """
 
 from __future__ import annotations

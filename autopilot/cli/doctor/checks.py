@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from autopilot.cli.app import App
-from autopilot.cli.doctor.core import check_config, check_executors, check_hold, check_plugins, check_tasks
+from autopilot.cli.doctor.core import (
+    check_config,
+    check_events,
+    check_executors,
+    check_hold,
+    check_plugins,
+    check_tasks,
+)
 from autopilot.cli.doctor.finding import Finding
 from autopilot.cli.doctor.leases import check_leases, check_locks
 from autopilot.cli.doctor.machine import check_disk, check_git, check_install, check_python, check_root
@@ -23,6 +30,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("disk", check_disk),
     ("config", check_config),
     ("tasks", check_tasks),
+    ("events", check_events),
     ("plugins", check_plugins),
     ("executors", check_executors),
     ("leases", check_leases),

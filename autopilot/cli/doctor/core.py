@@ -9,7 +9,9 @@ from autopilot.cli.doctor.finding import Finding, Grade
 from autopilot.cli.executors import NONE_INSTALLED
 from autopilot.cli.plugins import plugin_reports
 
-__all__ = ["check_config", "check_executors", "check_hold", "check_plugins", "check_tasks"]
+__all__ = ["check_config", "check_events", "check_executors", "check_hold", "check_plugins", "check_tasks"]
+
+_VERIFIED_BYTES = 64 * 1024 * 1024
 
 
 def check_config(app: App) -> Iterator[Finding]:
@@ -46,6 +48,22 @@ def check_plugins(app: App) -> Iterator[Finding]:
     for name in app.control.plugins.unknown_names():
         yield Finding("plugins", "warn", f"the config names {name}, and no such plugin is installed")
     yield Finding("plugins", "ok", ", ".join(report.name for report in reports) or "none")
+
+
+def check_events(app: App) -> Iterator[Finding]:
+    """The event log's chain holds; a big log is left to ``events verify``."""
+    import os
+
+    folder = app.control.root.events
+    size = sum(entry.stat().st_size for entry in os.scandir(folder)) if os.path.isdir(folder) else 0
+    if size > _VERIFIED_BYTES:
+        yield Finding("events", "ok", f"{size // 2**20} MiB; `autopilotctl events verify` checks the chain")
+        return
+    report = app.control.log.verify()
+    for fault in report.faults[:5]:
+        hint = "somebody or something changed the log; compare it with a backup or an anchor"
+        yield Finding("events", "fail", f"{fault.segment}:{fault.line}: {fault.message}", hint)
+    yield Finding("events", "ok" if report.ok else "fail", f"{report.events} events read")
 
 
 def _plugin_hint(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ import click
 from autopilot.cli.app import App, pass_app, root_option
 from autopilot.cli.attempts import attempt_numbers, last_attempt, run_folder
 from autopilot.cli.find import complete_ids, find_id
+from autopilot.cli.stdout import flush, write, write_bytes
 from autopilot.errors import NotFoundError
 
 __all__ = ["logs"]
@@ -36,7 +36,7 @@ def logs(app: App, *, task_id: str, follow: bool, attempt: int | None, errors: b
     task_id = find_id(app, task_id)
     number = _attempt(app, task_id, attempt, follow)
     path = os.path.join(run_folder(app.control, task_id, number), "stderr.log" if errors else "stdout.log")
-    emit = _emit_raw if raw else _Emitter().emit
+    emit = write_bytes if raw else _Emitter().emit
     if follow:
         _follow(path, emit, lambda: _runs(app, task_id, number))
     elif os.path.exists(path):
@@ -69,7 +69,7 @@ def _follow(path: str, emit: Callable[[bytes], None], runs: Callable[[], bool]) 
     while True:
         going = runs()  # asked before reading, so that the last words are not missed
         place = _drain(path, place, emit)
-        sys.stdout.flush()
+        flush()
         if not going:
             return
         time.sleep(_NAP_S)
@@ -89,10 +89,6 @@ def _drain(path: str, place: int, emit: Callable[[bytes], None]) -> int:
         return file.tell()
 
 
-def _emit_raw(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-
-
 class _Emitter:
     """Writes bytes as harmless text; characters that are cut by a chunk's end wait for the next one."""
 
@@ -105,4 +101,4 @@ class _Emitter:
         from autopilot.system.sanitize import visible
 
         text = self._decoder.decode(data)
-        sys.stdout.write("\n".join(visible(line.removesuffix("\r"), limit=0) for line in text.split("\n")))
+        write("\n".join(visible(line.removesuffix("\r"), limit=0) for line in text.split("\n")))

@@ -95,6 +95,14 @@ class TestDoctor:
         monkeypatch.setenv("PATH", "/nonexistent")
         assert worst(cli, "git")["status"] == "warn"
 
+    def test_a_changed_log(self, cli: Cli, project: Path) -> None:
+        cli("events", "publish", "ch", "one")
+        cli("events", "publish", "ch", "two")
+        assert worst(cli, "events")["status"] == "ok"
+        log = project / ".autopilot" / "events" / "events.ndjson"
+        log.write_bytes(log.read_bytes().replace(b"one", b"uno"))
+        assert worst(cli, "events")["status"] == "fail"
+
     def test_a_forgotten_pause(self, cli: Cli) -> None:
         cli("dispatch", "pause")
         found = worst(cli, "dispatching")

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -59,7 +60,7 @@ def run(fault: BaseException, *, as_json: bool = False, debug: str = "") -> int:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
 def test_exit_codes(fault: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autopilot.cli.faults._silence_stdout", lambda: None)
+    monkeypatch.setattr("autopilot.cli.stdout._silence", lambda: None)
     assert run(fault) == code
 
 
@@ -137,3 +138,24 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     _, err = child.communicate(timeout=60)
     assert err == b""
     assert child.returncode == 0
+
+
+PROGRAM = [sys.executable, "-m", "autopilot.cli"]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [("| head -c 0", 0), ("> /dev/full", 4), (">&-", 0), (">&- 2>&-", 0), ("< /dev/null", 0)],
+)
+def test_odd_streams(redirection: str, code: int, tmp_path: Path) -> None:
+    folder = tmp_path / ".autopilot" / "tasks"
+    folder.mkdir(parents=True)
+    for number in range(200):
+        (folder / f"task-{number}.md").write_text(f"---\ntitle: {'long ' * 100}\n---\n")
+    line = f"{' '.join(PROGRAM)} task list -o json {redirection}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
