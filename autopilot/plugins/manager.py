@@ -7,22 +7,19 @@ So pluggy is used for what it is good at, the markers and signatures (``inspecti
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
-
-import attrs
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from autopilot.models import PluginRef
 from autopilot.plugins.answers import CHECKS, Answer, Check
 from autopilot.plugins.executors import Ask, ExecutorRules, LoadedExecutor, Supplied, check_supplied, load_executor
-from autopilot.plugins.guards import PluginFault, Snapshot, quiet, sentence
-from autopilot.plugins.load import load_ref
+from autopilot.plugins.guards import quiet, sentence
+from autopilot.plugins.loading import GUARDING_HOOKS, Loader, PluginRules
 from autopilot.plugins.record import PluginReport, PluginStatus, Record
 from autopilot.plugins.worker import HangError, Worker
 
 if TYPE_CHECKING:
-    from autopilot.plugins.inspection import Examined, Implementation
+    from autopilot.plugins.inspection import Implementation
 
 __all__ = ["Answer", "LoadedExecutor", "PluginManager", "PluginReport", "PluginRules", "PluginStatus"]
 
@@ -31,23 +28,8 @@ INLINE_HOOKS = frozenset({"autopilot_store", "autopilot_prompt", "autopilot_veri
 """Asked in the caller's own thread, without a deadline: what they make may be bound to it, and prompt and verify
 run in a child of the runner, which has a deadline of its own."""
 
-GUARDING_HOOKS = frozenset({"autopilot_dispatch", "autopilot_verify"})
-"""Hooks that refuse: a plugin is loaded for them even if its trial found none, and goes on being asked after
-faults, because a gate that fails must not become a gate that is open."""
-
 FaultListener = Callable[[str, str, str], None]
 """Told (plugin, hook, reason) when a plugin is quarantined: once for each plugin and process."""
-
-
-class PluginRules(Protocol):
-    """What is needed of ``autopilot.config.settings.PluginSettings``."""
-
-    @property
-    def disabled(self) -> tuple[str, ...]: ...
-    @property
-    def only(self) -> tuple[str, ...]: ...
-    @property
-    def options(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 class PluginManager:
@@ -77,17 +59,19 @@ class PluginManager:
         cache_folder: str | None = None,
     ) -> None:
         self._settings = settings
-        self._found = found
-        self._builtins = builtins
         self._on_fault = on_fault
         self._load_budget_s = load_budget_s
         self._call_deadline_s = call_deadline_s
-        self._use_trials = trials
-        self._cache_folder = cache_folder
         self._worker = Worker()
-        self._records: list[Record] | None = None
-        self._callers: dict[str, list[tuple[Record, Implementation]]] = {}
-        self._ready: set[str | None] = set()
+        self._loader = Loader(
+            settings,
+            found=found,
+            builtins=builtins,
+            worker=self._worker,
+            budget_s=load_budget_s,
+            trials=trials,
+            cache_folder=cache_folder,
+        )
 
     # ------------------------------------------------------------------ asking
 
@@ -108,7 +92,7 @@ class PluginManager:
             each plugins by name, the core's own last. What a fault means is for the caller to say.
         """
         answers = []
-        for record, implementation in self._implementers(hook):
+        for record, implementation in self._loader.implementers(hook):
             answer = self._ask(record, implementation, values, deadline_s, check or CHECKS.get(hook))
             if answer is not None:
                 answers.append(answer)
@@ -122,7 +106,7 @@ class PluginManager:
         Raises:
             AutopilotError: the plugin whose turn it was failed; no other is asked then.
         """
-        for record, implementation in self._implementers(hook):
+        for record, implementation in self._loader.implementers(hook):
             answer = self._ask(record, implementation, values, deadline_s, check or CHECKS.get(hook))
             if answer is not None:
                 answer.require(hook)
@@ -132,19 +116,22 @@ class PluginManager:
     def refs(self, hook: str) -> tuple[PluginRef, ...]:
         """The installed plugins that implement ``hook``, in the order of asking, for a child process to load.
         The core's own are not among them: the child has them."""
-        found = dict.fromkeys(record.ref for record, _ in self._implementers(hook) if record.builtin is None)
+        found = dict.fromkeys(
+            record.ref for record, _ in self._loader.implementers(hook) if record.builtin is None
+        )
         return tuple(found)
 
     def reports(self) -> list[PluginReport]:
         """Every plugin with its status, by name; loads what is not loaded yet."""
-        self._load(None)
+        self._loader.load(None)
         return [
-            record.report() for record in sorted(self._all(), key=lambda one: (one.name, one.ref.distribution))
+            record.report()
+            for record in sorted(self._loader.records(), key=lambda one: (one.name, one.ref.distribution))
         ]
 
     def unknown_names(self) -> tuple[str, ...]:
         """Names under ``plugins:`` in the config that no plugin has."""
-        known = {record.name for record in self._all()}
+        known = {record.name for record in self._loader.records()}
         named = {*self._settings.disabled, *self._settings.only, *self._settings.options}
         return tuple(sorted(named - known))
 
@@ -159,7 +146,7 @@ class PluginManager:
         """
         options = {name: dict(rules.options) for name, rules in settings.items()}
         suppliers: dict[str, list[tuple[Record, Supplied]]] = {}
-        for record, implementation in self._implementers("autopilot_executors"):
+        for record, implementation in self._loader.implementers("autopilot_executors"):
             for supplied in self._supplied(record, implementation, options):
                 suppliers.setdefault(supplied.info.name, []).append((record, supplied))
         loaded = {}
@@ -231,7 +218,7 @@ class PluginManager:
         except BaseException as fault:
             reason = f"autopilot_executors hung: {fault}" if isinstance(fault, HangError) else sentence(fault)
             record.end(PluginStatus.DISABLED, reason)
-            self._forget(record)
+            self._loader.forget(record)
             return []
 
     def _asker(self, record: Record) -> Ask:
@@ -252,133 +239,9 @@ class PluginManager:
     def _quarantine(self, record: Record, hook: str, reason: str, *, everything: bool) -> None:
         fresh = record.status is not PluginStatus.QUARANTINED
         record.end(PluginStatus.QUARANTINED, reason)
-        self._forget(record, keep=frozenset() if everything else GUARDING_HOOKS)
+        self._loader.forget(record, keep=frozenset() if everything else GUARDING_HOOKS)
         if fresh and self._on_fault is not None:
             self._on_fault(record.name, hook, reason)
-
-    def _forget(self, record: Record, keep: frozenset[str] = frozenset()) -> None:
-        for hook, callers in self._callers.items():
-            if hook not in keep:
-                # A new list: somebody may be going through the old one.
-                self._callers[hook] = [caller for caller in callers if caller[0] is not record]
-
-    # ------------------------------------------------------------------ loading
-
-    def _implementers(self, hook: str) -> list[tuple[Record, Implementation]]:
-        self._load(hook)
-        return self._callers.get(hook, [])
-
-    def _all(self) -> list[Record]:
-        if self._records is None:
-            self._records = [*self._builtin_records(), *self._found_records()]
-        return self._records
-
-    def _builtin_records(self) -> Iterable[Record]:
-        for name, plugin in self._builtins:
-            ref = PluginRef(name=name, value=getattr(plugin, "__name__", type(plugin).__name__))
-            record = Record(ref=ref, builtin=plugin)
-            if name in self._settings.disabled:
-                record.end(PluginStatus.BLOCKED, "plugins.disabled in the config names it")
-            yield record
-
-    def _found_records(self) -> list[Record]:
-        found = self._found
-        if found is None:
-            from autopilot.plugins.discovery import find_plugins
-
-            found = find_plugins(cache_folder=self._cache_folder)
-        options = self._settings.options
-        records = [Record(ref=attrs.evolve(ref, options=options.get(ref.name, {}))) for ref in found]
-        for record in records:
-            self._block(record)
-        _settle_conflicts(records, {name for name, _ in self._builtins})
-        return records
-
-    def _block(self, record: Record) -> None:
-        if record.name in self._settings.disabled:
-            record.end(PluginStatus.BLOCKED, "plugins.disabled in the config names it")
-        elif self._settings.only and record.name not in self._settings.only:
-            record.end(PluginStatus.BLOCKED, "plugins.only in the config does not name it")
-
-    def _load(self, hook: str | None) -> None:
-        """Load every plugin that may implement ``hook``; all for None."""
-        if hook in self._ready or None in self._ready:
-            return
-        pending = [record for record in self._all() if record.status is None]
-        self._try([record for record in pending if record.builtin is None and record.hooks is None])
-        for record in pending:
-            known = record.hooks
-            if record.status is None and (
-                hook is None or known is None or hook in known or hook in GUARDING_HOOKS
-            ):
-                self._load_one(record)
-        self._ready.add(hook)
-
-    def _try(self, records: Sequence[Record]) -> None:
-        if not self._use_trials or not records:
-            return
-        from autopilot.plugins.trial import Trials
-
-        trials = Trials(budget_s=self._load_budget_s, cache_folder=self._cache_folder)
-        by_ref = {record.ref: record for record in records}
-        for ref, trial in trials.judge(list(by_ref)).items():
-            record = by_ref[ref]
-            record.hooks = trial.hooks
-            if trial.fault:
-                record.end(PluginStatus.BROKEN, trial.fault)
-
-    def _load_one(self, record: Record) -> None:
-        try:
-            examined = self._import(record)
-        except KeyboardInterrupt:
-            raise
-        except HangError:
-            record.end(PluginStatus.BROKEN, f"its import took more than {self._load_budget_s:g} s")
-            return
-        except BaseException as fault:
-            record.end(PluginStatus.BROKEN, sentence(fault))
-            return
-        record.status = PluginStatus.LOADED
-        record.implementations = examined.implementations
-        record.notes.extend(examined.warnings)
-        for implementation in examined.implementations:
-            self._callers.setdefault(implementation.hook, []).append((record, implementation))
-        for hook in examined.hooks:
-            self._callers[hook] = sorted(self._callers[hook], key=_order)
-
-    def _import(self, record: Record) -> Examined:
-        from autopilot.plugins.inspection import examine
-
-        if record.builtin is not None:
-            return examine(record.builtin)
-        snapshot = Snapshot()
-        replaced: list[str] = []
-        with contextlib.ExitStack() as stack:
-            stack.callback(lambda: replaced.extend(snapshot.restore()))
-            stack.enter_context(quiet())
-            examined = self._worker.run(lambda: examine(load_ref(record.ref)), self._load_budget_s)
-        if replaced:
-            raise PluginFault(f"its import replaces {', '.join(replaced)}, which all others rely on")
-        return examined
-
-
-def _order(caller: tuple[Record, Implementation]) -> tuple[int, bool, str]:
-    record, implementation = caller
-    return implementation.rank, record.builtin is not None, record.name
-
-
-def _settle_conflicts(records: Sequence[Record], taken: set[str]) -> None:
-    for record in records:
-        if record.status is not None:
-            continue
-        rivals = [one for one in records if one.name == record.name and one is not record]
-        if record.name in taken:
-            record.end(PluginStatus.CONFLICT, f"{record.name!r} is the name of a plugin of the core")
-        elif rivals:
-            sources = ", ".join(sorted({record.source, *(one.source for one in rivals)}))
-            record.end(
-                PluginStatus.CONFLICT, f"several plugins have the name {record.name!r}, none is used: {sources}"
-            )
 
 
 def _note_conflict(name: str, records: Sequence[Record]) -> None:

@@ -16,6 +16,7 @@ from autopilot.config.settings import ExecutorSettings, PluginSettings
 from autopilot.errors import PluginError, SetupError
 from autopilot.models import ExecutorInfo, Task, Term
 from autopilot.plugins.answers import Answer
+from autopilot.plugins.loading import Loader
 from autopilot.plugins.manager import PluginManager, PluginReport, PluginStatus
 from autopilot.plugins.trial import Trial, Trials
 
@@ -448,8 +449,8 @@ def test_a_call_for_a_hook_that_nobody_has_loads_nothing_twice(
 ) -> None:
     manager = manage(make_plugin(gate("'x'")))
     assert manager.call("autopilot_event", event=1) == []
-    monkeypatch.setattr(PluginManager, "_load_one", lambda *_: pytest.fail("loaded again"))
-    monkeypatch.setattr(PluginManager, "_all", lambda *_: pytest.fail("looked at every plugin again"))
+    monkeypatch.setattr(Loader, "_load_one", lambda *_: pytest.fail("loaded again"))
+    monkeypatch.setattr(Loader, "records", lambda *_: pytest.fail("looked at every plugin again"))
     assert manager.call("autopilot_event", event=1) == []
 
 
@@ -513,7 +514,7 @@ def test_nonsense_disables_that_plugin_only(body: str, reason: str, make_plugin:
 def test_supplying_may_hang(make_plugin: Any, manage: MakeManager) -> None:
     bad = make_plugin(supplies(body="import time; time.sleep(600)"), name="bad")
     manager = manage(bad, make_plugin(supplies("good"), name="good"))
-    manager._load("autopilot_executors")
+    manager._loader.load("autopilot_executors")
     manager._load_budget_s = 0.5
     assert list(manager.executors({})) == ["good"]
     assert report_of(manager, "bad").reason == "autopilot_executors hung: it took more than 0.5 s"
