@@ -57,6 +57,7 @@ def main(argv: list[str]) -> int:
 def _warm() -> None:
     """What every attempt needs, once, and out of the garbage collector's sight: it would touch every page."""
     from autopilot import hookspecs  # noqa: F401 - what plugins import, with pluggy behind it
+    from autopilot.events import log  # noqa: F401
     from autopilot.executors import command, conduct  # noqa: F401
     from autopilot.store import filestore  # noqa: F401
 
