@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def create(app: App, /, *, id_: str | None, body: str | None, file: str | None, 
     Prints the id. With -F the other options change or add keys of the file. Without anything, and on a
     terminal, your editor opens with an empty task.
     """
-    values = _given(options)
+    values = _given(app, options)
     if file == "-" and body == "-":
         raise UsageError("-F - and --body - both read stdin", hint="give one of them as text or as a file")
     if file is not None:
@@ -74,9 +75,14 @@ def create(app: App, /, *, id_: str | None, body: str | None, file: str | None, 
     _store(app, draft)
 
 
-def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+def _given(app: App, options: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: list(value) if key in _LISTS else value for key, value in options.items()}
-    return {key: value for key, value in kept.items() if value not in (None, [])}
+    given = {key: value for key, value in kept.items() if value not in (None, [])}
+    repo = given.get("repo")
+    if repo and not os.path.isabs(repo) and "://" not in repo:
+        # Typed here, it is meant from here; in the file it counts from the project's folder.
+        given["repo"] = os.path.relpath(os.path.expanduser(repo), app.control.root.project)
+    return given
 
 
 def _store(app: App, draft: TaskDraft) -> None:

@@ -47,6 +47,19 @@ def test_every_option_reaches_the_file(cli: Cli, project: Path) -> None:
     assert (task.max_attempts, task.budget_usd, task.model, task.body) == (5, 1.5, "opus", "text\n")
 
 
+@pytest.mark.parametrize(
+    ("typed", "written"), [("x", "below/x"), ("..", "."), ("/abs", "/abs"), ("https://x/y", "https://x/y")]
+)
+def test_a_repository_is_meant_from_here(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, typed: str, written: str
+) -> None:
+    cli("init")
+    (project / "below").mkdir()
+    monkeypatch.chdir(project / "below")
+    cli("task", "create", "--title", "T", "--repo", typed)
+    assert parse(only_task(project).read_bytes()).repo == written
+
+
 def test_json_is_the_object(cli: Cli) -> None:
     said = cli("task", "create", "--id", "a", "--title", "T", "-o", "json")
     assert said.data["id"] == "a"
