@@ -25,8 +25,8 @@ TABOO = re.compile("[\0\ud800-\udfff]")
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """Unquoted scalars that mean that there is no value."""
 
-# What YAML lets stand in a quoted scalar on one line, by every version's word.
-_ESCAPED = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# What YAML does not let stand in a quoted scalar on one line, by some version's word.
+_ESCAPED = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _WORDS = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,39})")
