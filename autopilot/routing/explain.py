@@ -96,7 +96,7 @@ def _figure(value: float | None) -> str:
 
 def decision_payload(decision: Decision, **more: Any) -> Mapping[str, Any]:
     """The payload of ``dispatch.decision``: all of the decision as JSON values, and ``more`` (attempt …)."""
-    return {**attrs.asdict(decision, retain_collection_types=False), **more}
+    return {**attrs.asdict(decision), **more}
 
 
 def stats_rows(quality: Quality) -> list[StatsRow]:

@@ -50,6 +50,7 @@ class Parameters:
         optimism: how many standard deviations are added to the mean.
         shrink_runs: pseudo-runs that pull costs and durations to the executor's, and the executor's to everyone's.
         declared_runs, strong_rate, weak_rate: what a declared strength or weakness is worth.
+        silent_rate: the same for no word; None takes the type's own base rate.
         published_max: the most runs that a published score may be worth.
         cost_weight, minute_weight: score points per USD and per minute.
         plugin_clamp: the largest absolute value of one plugin term, before its weight.
@@ -80,6 +81,7 @@ class Parameters:
     declared_runs: float = 6.0
     strong_rate: float = 0.75
     weak_rate: float = 0.5
+    silent_rate: float | None = 0.6
     published_max: float = 20.0
     cost_weight: float = 0.0
     minute_weight: float = 0.0

@@ -72,29 +72,22 @@ class Base:
 
 
 def make_base(table: DiscountedTable, p: Parameters) -> Base:
-    """Sum the table, in the order of the names, so that equal tables give equal bits."""
-    totals: dict[str, Cell] = {}
-    runs_at: dict[str, dict[str, float]] = {}
-    n_of: dict[str, float] = {}
-    s_of: dict[str, float] = {}
-    for executor, cells in table.rows():
-        totals[executor] = _sum([cell for _, cell in cells])
-        runs_at[executor] = {kind: cell[0] for kind, cell in cells}
-        for kind, cell in cells:
-            n_of[kind] = n_of.get(kind, 0.0) + cell[0]
-            s_of[kind] = s_of.get(kind, 0.0) + cell[1]
-    everything = _sum(list(totals.values()))
+    """Everything that does not depend on the executor or type that is asked about."""
+    sums = table.sums()
+    everything = [sum([cell[i] for cell in sums.by_executor.values()]) for i in range(len(NOTHING))]
     overall = _shrunk(everything[1], everything[0], p.prior_rate, p.prior_runs)
-    types = {kind: _shrunk(s_of[kind], n, overall, p.type_runs) for kind, n in n_of.items()}
+    types = {
+        kind: _shrunk(sums.type_successes[kind], n, overall, p.type_runs) for kind, n in sums.type_runs.items()
+    }
     lifts = {}
-    for executor, runs in runs_at.items():
+    for executor, runs in sums.runs.items():
         expected = sum([n * types[kind] for kind, n in runs.items()])
-        lifts[executor] = (totals[executor][1] + p.lift_runs) / (expected + p.lift_runs)
+        lifts[executor] = (sums.by_executor[executor][1] + p.lift_runs) / (expected + p.lift_runs)
     return Base(
         overall=overall,
         types=types,
         lifts=lifts,
-        totals=totals,
+        totals=sums.by_executor,
         mean_cost=_ratio(everything[2], everything[3]),
         mean_seconds=_ratio(everything[4], everything[5]),
     )
@@ -146,19 +139,11 @@ def posterior(
 def _declared_rate(declared: Word | None, base: float, p: Parameters) -> float:
     if declared is Word.STRONG:
         return p.strong_rate
-    return p.weak_rate if declared is Word.WEAK else base
-
-
-def _sum(cells: list[Cell]) -> Cell:
-    n = s = cost = cost_runs = seconds = time_runs = 0.0
-    for cell in cells:
-        n += cell[0]
-        s += cell[1]
-        cost += cell[2]
-        cost_runs += cell[3]
-        seconds += cell[4]
-        time_runs += cell[5]
-    return n, s, cost, cost_runs, seconds, time_runs
+    if declared is Word.WEAK:
+        return p.weak_rate
+    # A fixed rate, because the type's own is learned from whoever is tried: where only the strong one is, and
+    # fails, it would pull down those who said nothing, and they would never be tried.
+    return base if p.silent_rate is None else p.silent_rate
 
 
 def _ratio(value: float, runs: float) -> float:

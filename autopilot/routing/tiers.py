@@ -12,7 +12,7 @@ __all__ = ["TIERS", "Word", "canonical_type", "declared_word", "declares"]
 
 
 class Word(StrEnum):
-    """What an executor says about a task type. ``SILENT`` is a word too: the type's base rate."""
+    """What an executor says about a task type. Saying nothing is a word too, between the others."""
 
     STRONG = "strong"
     WEAK = "weak"
