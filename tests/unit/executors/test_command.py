@@ -302,7 +302,9 @@ def test_many_signs_of_life_become_few(attempt):
 
 
 def test_what_waits_is_reported_without_another_word(attempt):
-    script = "import json, time\nfor n in range(5): print(json.dumps({'turns': n}), flush=True)\n"
+    script = (
+        "import json, time\nfor n in range(5): print(json.dumps({'turns': n}), flush=True); time.sleep(0.02)\n"
+    )
     fake = Json(python(script + "time.sleep(2)"))
     heard = []
     attempt.reports = heard_at = _Times(heard)
