@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -13,6 +14,9 @@ from autopilot.plugins.guards import PluginFault, no_second_self, sentence
 __all__ = ["HangError", "Worker"]
 
 Result = TypeVar("Result")
+_LOOKS = 10
+_BETWEEN_LOOKS_S = 0.02
+_BUSY_NS = 500_000
 
 
 class HangError(Exception):
@@ -66,8 +70,8 @@ class Worker:
     def _abandon(self) -> None:
         thread, self._thread = self._thread, None
         self._inbox.put(None)
-        if thread is not None and thread.ident is not None:
-            _interrupt(thread.ident)
+        if thread is not None:
+            _interrupt(thread)
 
 
 def _serve(
@@ -87,8 +91,32 @@ def _serve(
         return
 
 
-def _interrupt(thread_id: int) -> None:
-    """Ask a thread that was given up to end: stops loops of Python code, which would steal time for ever."""
+def _interrupt(thread: threading.Thread) -> None:
+    """End a thread that was given up, if it is busy: a loop of Python code would steal time for ever.
+
+    One that is blocked steals nothing and must be left alone: an exception that waits for a blocked thread makes
+    the interpreter look for it at every step (CPython 3.11 even stands still when it is traced).
+    """
+    if thread.ident is None or thread.native_id is None or not _is_busy(thread.native_id):
+        return
     import ctypes
 
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(SystemExit))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+
+
+def _is_busy(native_id: int) -> bool:
+    before = _cpu_time(native_id)
+    for _ in range(_LOOKS):
+        time.sleep(_BETWEEN_LOOKS_S)
+        if _cpu_time(native_id) - before > _BUSY_NS:
+            return True
+    return False
+
+
+def _cpu_time(native_id: int) -> int:
+    """Nanoseconds that a thread of this process has run; 0 where that cannot be known."""
+    try:
+        with open(f"/proc/self/task/{native_id}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -61,6 +61,20 @@ def test_after_a_hang_another_thread_takes_over() -> None:
     worker.close()
 
 
+def test_a_blocked_thread_that_was_given_up_is_left_alone() -> None:
+    worker, release, went_on = Worker(), threading.Event(), threading.Event()
+
+    def block() -> None:
+        release.wait()
+        went_on.set()
+
+    with pytest.raises(HangError):
+        worker.run(block, 0.1)
+    release.set()
+    assert went_on.wait(LONG)
+    worker.close()
+
+
 def test_a_python_loop_that_hangs_is_stopped() -> None:
     worker = Worker()
     spins = [0]
