@@ -55,11 +55,12 @@ def write_reaped(run_dir: str, *, exit_code: int, killed: int) -> None:
 
 
 def read_reaped(run_dir: str) -> Reaped | None:
-    """The launcher's word, None while there is none."""
+    """The launcher's word, None while there is none (or one that cannot be read)."""
     data = _read(run_dir, "reaped.json")
-    if not isinstance(data, dict):
+    try:
+        return Reaped(runner_exit=int(data["runner_exit"]), orphans_killed=int(data["orphans_killed"]))
+    except (KeyError, TypeError, ValueError):
         return None
-    return Reaped(runner_exit=int(data["runner_exit"]), orphans_killed=int(data["orphans_killed"]))
 
 
 def write_tree(run_dir: str, boot: str, processes: Iterable[tuple[int, str]]) -> None:
@@ -72,11 +73,12 @@ def write_tree(run_dir: str, boot: str, processes: Iterable[tuple[int, str]]) ->
 
 
 def read_tree(run_dir: str, boot: str) -> list[tuple[int, str]]:
-    """The noted processes, empty where they were noted in another boot."""
+    """The noted processes, empty where they were noted in another boot or cannot be read."""
     data = _read(run_dir, "tree.json")
-    if not isinstance(data, dict) or data.get("boot") != boot:
+    try:
+        return [(int(pid), str(started)) for pid, started in data["processes"]] if data["boot"] == boot else []
+    except (KeyError, TypeError, ValueError):
         return []
-    return [(int(pid), str(started)) for pid, started in data.get("processes", [])]
 
 
 def _write(run_dir: str, name: str, data: Any) -> None:

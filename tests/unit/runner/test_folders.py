@@ -1,0 +1,51 @@
+"""What a runner leaves for others, also when it is damaged or of another boot."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from autopilot.runner.folders import Reaped, mark_of, read_reaped, read_tree, write_reaped, write_tree
+
+
+def test_the_mark_names_root_task_and_attempt(tmp_path):
+    root = tmp_path / ".autopilot"
+    mark = mark_of(f"{root}/runs/task.1/7")
+    assert mark.endswith("/task.1/7")
+    assert mark != mark_of(f"{tmp_path}/other/runs/task.1/7")
+
+
+def test_the_mark_does_not_depend_on_how_the_root_is_spelt(tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    assert mark_of(f"{tmp_path}/link/runs/t/1/") == mark_of(f"{tmp_path}/real/runs/t/1")
+
+
+def test_the_launchers_word_comes_back(tmp_path):
+    folder = str(tmp_path / "runs" / "t" / "1")
+    assert read_reaped(folder) is None
+    write_reaped(folder, exit_code=-9, killed=4)
+    assert read_reaped(folder) == Reaped(runner_exit=-9, orphans_killed=4)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"runner_exit": 1}', '{"runner_exit": [], "orphans_killed": 1}']
+)
+def test_a_damaged_word_is_none(tmp_path, text):
+    (tmp_path / "reaped.json").write_text(text)
+    assert read_reaped(str(tmp_path)) is None
+
+
+def test_the_noted_tree_comes_back_in_the_same_boot_only(tmp_path):
+    write_tree(str(tmp_path), "boot-1", [(7, "100"), (8, "101")])
+    assert read_tree(str(tmp_path), "boot-1") == [(7, "100"), (8, "101")]
+    assert read_tree(str(tmp_path), "boot-2") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"boot": "b"}', '{"boot": "b", "processes": [[1]]}', '{"boot": "b", "processes": 7}']
+)
+def test_a_damaged_tree_is_empty(tmp_path, text):
+    (tmp_path / "tree.json").write_text(text)
+    assert read_tree(str(tmp_path), "b") == []
