@@ -20,6 +20,7 @@ Row = Mapping[str, Any]
 
 # What JSON may hold as it is, but a terminal would act on, or a line reader break at.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_SHORT = 1000
 
 
 class Column(NamedTuple):
@@ -37,10 +38,15 @@ class Column(NamedTuple):
 
     def text(self, row: Row) -> str:
         """The cell: empty for None, made harmless."""
+        value = row.get(self.value) if isinstance(self.value, str) else self.value(row)
+        if value is None:
+            return ""
+        text = value if isinstance(value, str) else _plain(value)
+        if text.isascii() and text.isprintable() and len(text) < _SHORT:
+            return text  # nearly every cell of a long table
         from autopilot.system.sanitize import visible
 
-        value = row.get(self.value) if isinstance(self.value, str) else self.value(row)
-        return "" if value is None else visible(_plain(value)).replace("\n", " ")
+        return visible(text).replace("\n", " ")
 
 
 def print_rows(form: str, rows: Sequence[Row], columns: Sequence[Column], *, name: str = "id") -> None:

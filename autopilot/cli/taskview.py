@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from autopilot.cli.output import Column
+from autopilot.models import InvalidTask
 
 if TYPE_CHECKING:
-    from autopilot.models import InvalidTask, Reason, Task
+    from autopilot.models import Reason, Task
     from autopilot.store.contract import Store
 
 __all__ = ["COLUMNS", "invalid_row", "task_row"]
@@ -22,8 +23,6 @@ _BY_HAND = {
 
 def task_row(task: Task | InvalidTask, store: Store) -> dict[str, Any]:
     """The object of one task; ``status`` is the lease's view where it is held."""
-    from autopilot.models import InvalidTask
-
     if isinstance(task, InvalidTask):
         return invalid_row(task)
     return {
