@@ -57,6 +57,8 @@ def snapshot(
     wanted = matcher(patterns, fold_case=sys.platform in ("darwin", "win32"))
     found: dict[str, Entry] = {}
     for start in _starts(patterns):
+        for path, place in _links_above(folder, start):
+            found[path] = _entry(place)
         for path, place in _walk(folder, start, os.path.realpath(skip) if skip else ""):
             tick()
             if path not in found and wanted.fullmatch(path):
@@ -75,15 +77,18 @@ def _only_folders(*entries: Entry | None) -> bool:
 
 
 def _starts(patterns: tuple[str, ...]) -> list[str]:
+    """Where to begin walks: ``""`` for the whole folder, which follows no links and leaves ``.git`` out."""
     prefixes = {literal_prefix(pattern) or "" for pattern in patterns}
-    return sorted(prefix for prefix in prefixes if not any(_is_above(other, prefix) for other in prefixes))
+    return sorted(start for start in prefixes if not any(start.startswith(f"{o}/") for o in prefixes if o))
 
 
-def _is_above(other: str, path: str) -> bool:
-    # A walk from the top leaves out .git, so that paths in there keep a walk of their own.
-    if other == path:
-        return False
-    return path.startswith(f"{other}/") if other else not path.startswith(".git")
+def _links_above(folder: str, start: str) -> Iterator[tuple[str, str]]:
+    """Those folders above ``start`` that are links: who bends one of them bends all below."""
+    parts = start.split("/")
+    for depth in range(1, len(parts)):
+        above = "/".join(parts[:depth])
+        if os.path.islink(os.path.join(folder, above)):
+            yield above, os.path.join(folder, above)
 
 
 def _walk(folder: str, start: str, skip: str) -> Iterator[tuple[str, str]]:
@@ -91,22 +96,11 @@ def _walk(folder: str, start: str, skip: str) -> Iterator[tuple[str, str]]:
     if not start:
         yield from _below("", folder, {os.path.realpath(folder), skip}, follow=False)
         return
-    yield from _way_to(folder, start)
-    place = _place_of(folder, start)
-    if os.path.isdir(place):
-        yield from _below(start, place, {os.path.realpath(place)}, follow=True)
-
-
-def _way_to(folder: str, start: str) -> Iterator[tuple[str, str]]:
-    """``start`` itself, and those folders above it that are links: who bends one of them bends all below."""
-    parts = start.split("/")
-    for depth in range(1, len(parts)):
-        above = "/".join(parts[:depth])
-        if os.path.islink(os.path.join(folder, above)):
-            yield above, os.path.join(folder, above)
     place = _place_of(folder, start)
     if os.path.lexists(place):
         yield start, place
+    if os.path.isdir(place):
+        yield from _below(start, place, {os.path.realpath(place)}, follow=True)
 
 
 def _below(path: str, place: str, seen: set[str], *, follow: bool) -> Iterator[tuple[str, str]]:
