@@ -6,13 +6,10 @@ over to the next chunk. Whole lines are never held back, except inside a private
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, quote_plus
 
 from autopilot.system.secret_shapes import ANY_ANCHOR, LONGEST, PEM_OPENING, SHAPES
 
@@ -51,6 +48,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
+        if not text:
+            return text
         data = text.encode("utf-8", "surrogatepass")
         spans = self.spans(data)
         return self.join(data, spans, 0, len(data)).decode("utf-8", "surrogatepass") if spans else text
@@ -115,6 +114,8 @@ def _shape_spans(data: bytes, start: int) -> Iterator[_Span]:
 
 
 def _marker(span: _Span, data: bytes) -> bytes:
+    import hashlib
+
     digest = hashlib.sha256(data[span.left : span.right]).hexdigest()
     return f"[redacted:{span.name}:{digest[:8]}]".encode()
 
@@ -180,6 +181,9 @@ def _forms_of(secrets: Mapping[str, str]) -> dict[bytes, str]:
 
 
 def _forms(value: str) -> Iterator[bytes]:
+    import base64
+    from urllib.parse import quote, quote_plus
+
     raw = value.encode("utf-8", "surrogateescape")
     yield raw
     yield raw.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 __all__ = ["visible"]
@@ -12,7 +13,7 @@ LINE_LIMIT = 2000
 # C0 but \t and \n, DEL, C1 (8-bit controls among them), soft hyphen, Arabic letter mark, Mongolian vowel
 # separator, zero-width and direction marks, line and paragraph separators, bidi controls, invisible operators,
 # BOM, interlinear annotations, lone surrogates, tags.
-_DANGEROUS = re.compile(
+_DANGEROUS = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -26,10 +27,17 @@ def visible(text: str, *, limit: int = LINE_LIMIT) -> str:
     Args:
         limit: characters a line may have; the rest becomes ``… (+N characters)``. 0 for no limit.
     """
-    safe = _DANGEROUS.sub(_escape, text)
+    # All that is dangerous is unprintable, and most text is printable: it never pays for the pattern.
+    harmless = text.replace("\n", "").replace("\t", "").isprintable()
+    safe = text if harmless else _pattern().sub(_escape, text)
     if limit <= 0 or len(safe) <= limit:
         return safe
     return "\n".join(_cut(line, limit) for line in safe.split("\n"))
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(_DANGEROUS)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -64,3 +64,10 @@ def test_nothing_gets_through(text):
         }
     shown.encode()
     assert visible(shown, limit=0) == shown
+
+
+def test_whatever_is_dangerous_is_unprintable():
+    from autopilot.system.sanitize import _pattern
+
+    printable = "".join(chr(code) for code in range(0x110000) if chr(code).isprintable())
+    assert _pattern().search(printable) is None
