@@ -2,10 +2,12 @@
 
     python tests/benchmarks/bench_routing.py speed      decision time, fold of 100,000 events, checkpoint
     python tests/benchmarks/bench_routing.py replay     share of the best executor per type, on real outcomes
-    python tests/benchmarks/bench_routing.py            both
+    python tests/benchmarks/bench_routing.py declared   the same with declared strengths, right and wrong
+    python tests/benchmarks/bench_routing.py            all three
 
-``replay`` needs a folder with ``replay.py`` (the simulator) and ``data/`` in the environment variable
-``AUTOPILOT_REPLAY``; without it that part is skipped, and says so. ``AUTOPILOT_SEEDS`` sets how many seeds (20).
+``replay`` and ``declared`` need a folder with ``replay.py`` (the simulator) and ``data/`` in the environment
+variable ``AUTOPILOT_REPLAY``; without it they are skipped, and say so. ``AUTOPILOT_SEEDS`` sets the number of
+seeds, 20 by default.
 
 The *share* is what the served executors were expected to solve, divided by what the best executor of each type
 (in hindsight, present and not broken) was expected to solve, over the whole stream; the mean over seeds is
@@ -27,13 +29,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
 from autopilot.config.settings import RoutingSettings
 from autopilot.models import ExecutorInfo, Task, TaskRecord
-from autopilot.routing import Contender, History, Router
+from autopilot.routing import Contender, History, Parameters, Router
 from autopilot.system.clock import format_instant, parse_instant
 
 EPOCH = parse_instant("2026-01-01T00:00:00Z").timestamp()
@@ -81,12 +84,24 @@ class Product:
 
     name = "autopilot"
 
-    def __init__(self, scenario: Any, seed: int) -> None:
-        self.history = History()
-        settings = RoutingSettings(order=tuple(scenario.executors))
-        self.router = Router(settings, self.history.quality, self.history.health)
+    def __init__(
+        self,
+        scenario: Any,
+        seed: int,
+        *,
+        parameters: Parameters | None = None,
+        strong: Callable[[Any], dict[str, frozenset[str]]] = lambda scenario: {},
+    ) -> None:
+        self.history = History(parameters)
+        self.router = Router(RoutingSettings(), self.history.quality, self.history.health)
         self.contenders = {
-            name: Contender(info=ExecutorInfo(name=name, capabilities=frozenset({"code"})))
+            name: Contender(
+                info=ExecutorInfo(
+                    name=name,
+                    capabilities=frozenset({"code"}),
+                    strong=strong(scenario).get(name, frozenset()),
+                )
+            )
             for name in scenario.executors
         }
         self.attempts: Counter[str] = Counter()
@@ -230,6 +245,36 @@ def naive_results(replay: Any, scenario: Any, seeds: range, by_type: bool) -> li
     return [result for make in makers for result in replay.evaluate(scenario, make, seeds, opaque=True)]
 
 
+def strong_at(place: int) -> Callable[[Any], dict[str, frozenset[str]]]:
+    """At each type, the executor at this place of the true ranking (0 best, -1 worst) calls itself strong."""
+
+    def words(scenario: Any) -> dict[str, frozenset[str]]:
+        rate = scenario.table.rate()
+        claims: dict[str, set[str]] = {}
+        for kind in sorted({kind for kind, _, _ in scenario.table.tasks.values()}):
+            ranking = sorted(scenario.executors, key=lambda name: (-rate[name, kind], name))
+            claims.setdefault(ranking[place], set()).add(kind)
+        return {name: frozenset(kinds) for name, kinds in claims.items()}
+
+    return words
+
+
+def run_declared() -> None:
+    replay = load_replay()
+    if replay is None:
+        return
+    seeds = range(int(os.environ.get("AUTOPILOT_SEEDS", "20")))
+    print(f"share with one declared strength per type, plain pools, mean of {len(seeds)} seeds")
+    print(f"{'declared by':14}{'silence at 0.6':>18}{'at the type rate':>20}")
+    scenario = scenarios(replay)["plain"]
+    for who, place in (("the best", 0), ("the worst", -1)):
+        columns = []
+        for parameters in (Parameters(), Parameters(silent_rate=None)):
+            make = functools.partial(Product, parameters=parameters, strong=strong_at(place))
+            columns.append(share(replay.evaluate(scenario, make, seeds)))
+        print(f"{who:14}{columns[0]:>18}{columns[1]:>20}", flush=True)
+
+
 # ------------------------------------------------------------------ speed
 
 TYPES = ("bugfix", "feature", "docs", "tests", "refactor", "architecture", "security", "chores")
@@ -315,6 +360,8 @@ def main(parts: list[str]) -> None:
         run_speed()
     if not parts or "replay" in parts:
         run_replay()
+    if not parts or "declared" in parts:
+        run_declared()
 
 
 if __name__ == "__main__":

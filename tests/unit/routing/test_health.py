@@ -165,3 +165,18 @@ def test_a_book_does_not_grow_with_executors_that_are_well():
         for _ in range(10):
             book.observe(f"e{index}", "p", K.SUCCEEDED, NOW)
     assert book.dump()["executors"] == {}
+
+
+def test_an_executor_with_an_error_too_few_is_well():
+    book = HealthBook()
+    book.observe("a", "p", K.UNAVAILABLE, NOW)
+    assert book.state("a", "p", NOW) == HealthBook().state("b", "p", NOW)
+
+
+def test_a_judged_outcome_forgets_nothing_that_still_counts():
+    book = HealthBook()
+    for kind in (K.UNAVAILABLE, K.SUCCEEDED, K.UNAVAILABLE, K.UNAVAILABLE, K.FAILED, K.UNAVAILABLE):
+        book.observe("a", "p", kind, NOW)
+    assert book.state("a", "p", NOW).ok
+    book.observe("a", "p", K.UNAVAILABLE, NOW)
+    assert not book.state("a", "p", NOW).ok

@@ -63,7 +63,7 @@ def choices_by_evidence(salt: int) -> list[str]:
 def test_evidence_overrules_a_declared_strength_within_tens_of_tasks():
     runs = [choices_by_evidence(salt) for salt in range(20)]
     assert {run[0] for run in runs} == {"claude-code"}
-    assert sum(run[30:].count("kimi") for run in runs) / (20 * 50) > 0.7
+    assert sum(run[30:].count("kimi") for run in runs) / (20 * 50) > 0.95
 
 
 def test_a_row_of_failures_overrules_it_at_once(world):
