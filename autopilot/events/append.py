@@ -126,7 +126,7 @@ class Writer:
         if not segments:
             return GcReport()
         self._own += self._write([self._encode_own(pruned(segments, policy))], self._ready())
-        return remove_segments(self._folder, segments, sync=self._sync)
+        return remove_segments(segments)
 
     # ------------------------------------------------------------------ how far the log goes
 
@@ -187,15 +187,15 @@ class Writer:
         if fragment:
             keep_fragment(self._path, fragment, sync=self._sync)
         data, mended, events = self._chain([self._encode_own(healed(tail.number, fragment, missing))], tail)
-        overwrite(self._path, tail.size, data, sync=self._sync)
+        overwrite(self._path, tail.size, data)
         self._own += events
-        self._head.write(mended)
         return mended
 
     def _close_segment(self, tail: Tail) -> Tail:
+        # Its last lines may be those of a writer that does not fsync, or died before it did.
         if self._sync:
             os.fsync(self._fd)
-        after = close_newest(self._folder, tail, sync=self._sync)
+        after = close_newest(self._folder, tail)
         if after is not tail:
             self._open()
         return after

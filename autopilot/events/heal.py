@@ -47,15 +47,13 @@ def keep_fragment(path: str, fragment: bytes, *, sync: bool) -> None:
     sync_folder(os.path.dirname(path), sync=sync)
 
 
-def overwrite(path: str, offset: int, data: bytes, *, sync: bool) -> None:
-    """Write ``data`` at ``offset`` and end the file there."""
+def overwrite(path: str, offset: int, data: bytes) -> None:
+    """Write ``data`` at ``offset`` and end the file there. The fsync of the append that comes next covers it."""
     fd = os.open(path, os.O_WRONLY | _NO_FOLLOW)
     try:
         os.lseek(fd, offset, os.SEEK_SET)
         write_all(fd, data, "log.heal.write")
         failpoint("log.heal.truncate")
         os.ftruncate(fd, offset + len(data))
-        if sync:
-            os.fsync(fd)
     finally:
         os.close(fd)

@@ -12,7 +12,6 @@ from autopilot.events.head import Tail
 from autopilot.events.segments import closed_numbers, closed_path, newest_path, open_reading, origin
 from autopilot.models import EventDraft
 from autopilot.system.clock import format_instant
-from autopilot.system.durable import sync_folder
 from autopilot.system.failpoints import failpoint
 
 __all__ = ["GcReport", "Retention", "close_newest", "old_segments", "pruned", "remove_segments", "rotated"]
@@ -74,16 +73,15 @@ def rotated(tail: Tail, previous: str) -> EventDraft:
     return EventDraft(event_type="log.rotated", payload=payload)
 
 
-def close_newest(folder: str, tail: Tail, *, sync: bool) -> Tail:
-    """Rename the newest segment to its number; where the log stands then. A name that is taken (somebody restored
-    an old file) is left alone, and the segment goes on growing."""
+def close_newest(folder: str, tail: Tail) -> Tail:
+    """Rename the newest segment to its number; where the log stands then. The caller makes the next one, and both
+    names durable. A name that is taken (somebody restored an old file) is left alone, and the segment grows on."""
     target = closed_path(folder, tail.number)
     if os.path.lexists(target):
         return tail
     failpoint("log.rotate.rename")
     os.rename(newest_path(folder), target)
     _carry_fragments(newest_path(folder), target)
-    sync_folder(folder, sync=sync)
     return attrs.evolve(tail, number=tail.number + 1, size=0)
 
 
@@ -144,8 +142,9 @@ def pruned(segments: list[OldSegment], policy: Retention) -> EventDraft:
     return EventDraft(event_type="log.pruned", payload={"removed": removed, "bytes": size, "reason": str(policy)})
 
 
-def remove_segments(folder: str, segments: list[OldSegment], *, sync: bool) -> GcReport:
-    """Delete, oldest first, so that a crash leaves no gap."""
+def remove_segments(segments: list[OldSegment]) -> GcReport:
+    """Delete, oldest first, so that a crash leaves no gap. A segment that a power cut brings back does no harm:
+    the log says that it was pruned, and the next collection takes it again."""
     for old in segments:
         failpoint("log.gc.unlink")
         os.unlink(old.path)
@@ -153,7 +152,6 @@ def remove_segments(folder: str, segments: list[OldSegment], *, sync: bool) -> G
             os.unlink(f"{old.path}.torn")
         except FileNotFoundError:
             pass
-    sync_folder(folder, sync=sync)
     return GcReport(
         removed=tuple(os.path.basename(old.path) for old in segments),
         events=segments[-1].after.events - segments[0].before.events,
