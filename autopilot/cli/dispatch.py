@@ -30,7 +30,10 @@ COLUMNS = (
 )
 
 max_active_option = click.option(
-    "--max-active", type=click.IntRange(min=1), help="Attempts that may run at once in the whole root."
+    "--max-active",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Attempts that may run at once in the whole root.",
 )
 
 

@@ -45,7 +45,9 @@ COLUMNS = (
 
 
 @click.command()
-@click.option("-n", "--lines", "count", type=click.IntRange(min=0), help="How many; 20, or all with --since.")
+@click.option(
+    "-n", "--lines", "count", metavar="N", type=click.IntRange(min=0), help="How many; 20, or all with --since."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with those to come, until interrupted.")
 @click.option(
     "--type", "types", metavar="GLOB", multiple=True, help="Only such events, e.g. 'task.*'; repeatable."

@@ -50,7 +50,7 @@ _LISTS = ("tags", "depends_on", "verify", "requires", "touches", "acceptance_cri
 )
 @click.option("--repo", metavar="FOLDER", type=click.Path(), help="The repository that it is about.")
 @click.option("--workspace", type=click.Choice(("worktree", "repo", "none")), help="Where an attempt works.")
-@click.option("--max-attempts", type=int, help="How many attempts may be used up.")
+@click.option("--max-attempts", metavar="N", type=int, help="How many attempts may be used up.")
 @click.option("--budget", "budget_usd", metavar="USD", type=float, help="What all attempts together may cost.")
 @click.option("--model", help="The model, in the executor's own words.")
 @click.option("-b", "--body", metavar="TEXT", help="The text below the frontmatter; - reads it from stdin.")
@@ -79,7 +79,7 @@ def _given(app: App, options: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: list(value) if key in _LISTS else value for key, value in options.items()}
     given = {key: value for key, value in kept.items() if value not in (None, [])}
     repo = given.get("repo")
-    if repo and not os.path.isabs(repo) and "://" not in repo:
+    if isinstance(repo, str) and not os.path.isabs(repo) and "://" not in repo:
         # Typed here, it is meant from here; in the file it counts from the project's folder.
         given["repo"] = os.path.relpath(os.path.expanduser(repo), app.control.root.project)
     return given

@@ -23,7 +23,9 @@ _NAP_S = 0.1
 @click.command()
 @click.argument("task_id", metavar="ID", shell_complete=complete_ids)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
-@click.option("--attempt", type=click.IntRange(min=1), help="The attempt's number; the last one by default.")
+@click.option(
+    "--attempt", metavar="N", type=click.IntRange(min=1), help="The attempt's number; the last one by default."
+)
 @click.option("--stderr", "errors", is_flag=True, help="What it wrote to stderr instead of stdout.")
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
 @root_option

@@ -18,7 +18,12 @@ CANCELS = (Column("ID", "task_id"), Column("CANCEL", "cancel"))
 @click.command()
 @click.argument("task_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_ids)
 @click.option("--wait", "waits", is_flag=True, help="Wait until the tasks have ended.")
-@click.option("--timeout", type=click.FloatRange(min=0), help="With --wait: give up after so many seconds.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="With --wait: give up after so many seconds.",
+)
 @common_options
 @pass_app
 def cancel(app: App, task_ids: tuple[str, ...], waits: bool, timeout: float | None) -> None:

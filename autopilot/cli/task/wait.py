@@ -16,7 +16,12 @@ __all__ = ["wait"]
 
 @click.command()
 @click.argument("task_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_ids)
-@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds (exit code 124).")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="Give up after so many seconds (exit code 124).",
+)
 @common_options
 @pass_app
 def wait(app: App, task_ids: tuple[str, ...], timeout: float | None) -> int:
