@@ -28,6 +28,7 @@ def edited(head: str, values: dict[str, Any], *, end: str = "\n") -> str:
         ("status: 'pending'\n", {"status": "done"}, "status: done\n"),
         ("'status' : pending\n", {"status": "done"}, "'status' : done\n"),
         ("status:\n", {"status": "done"}, "status: done\n"),
+        ("status: 'pending'#c\n", {"status": "done"}, "status: done #c\n"),
         ("status:  # c\n", {"status": "done"}, "status: done  # c\n"),
         ("status: |  # c\n  pending\n\n\nid: a\n", {"status": "done"}, "status: done  # c\n\n\nid: a\n"),
         ("status:\n  pending\nid: a\n", {"status": "done"}, "status: done\nid: a\n"),
