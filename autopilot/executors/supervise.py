@@ -84,7 +84,8 @@ class StopRequest:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None: a handler that was not set by Python, which only an embedding program has.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for fd in (self.fd, self._wake):
             if fd >= 0:
                 os.close(fd)

@@ -292,6 +292,7 @@ def kill_processes(
     clock: Clock,
     grace_s: float = 0.0,
     limit_s: float = 5.0,
+    whole_trees: bool = True,
     while_waiting: Callable[[], object] | None = None,
 ) -> KillReport:
     """End these processes, which need not be our children, with all that is below them.
@@ -299,6 +300,12 @@ def kill_processes(
     For what is left of an attempt whose runner and launcher are both dead. Processes of another host, boot or pid
     namespace are left alone and are no survivors. A process that is forked during the call by one that is not in
     the list may be missed: list again until there is none.
+
+    Args:
+        grace_s: seconds between SIGTERM and SIGKILL; 0 goes to SIGKILL at once.
+        limit_s: seconds that SIGKILL may take before what is left counts as a survivor.
+        whole_trees: False ends just these, and what is below them goes on.
+        while_waiting: as in ``kill_tree``.
     """
     targets = {process.pid: process for process in processes if is_alive(process)}
     wait = _Patience(clock, while_waiting or _nothing)
@@ -307,7 +314,8 @@ def kill_processes(
             send_signal(process, signal.SIGTERM)
             send_signal(process, signal.SIGCONT)
         wait.until_dead(targets, grace_s)
-    _freeze_with_descendants(targets)
+    if whole_trees:
+        _freeze_with_descendants(targets)
     forced = sum([send_signal(process, signal.SIGKILL) for process in targets.values()])
     wait.until_dead(targets, limit_s)
     left = sorted(pid for pid, process in targets.items() if is_alive(process))

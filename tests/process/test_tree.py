@@ -258,3 +258,16 @@ def test_processes_of_elsewhere_are_left_alone(tag):
     finally:
         decoy.kill()
         decoy.wait()
+
+
+def test_one_process_can_be_ended_without_those_below_it(tag):
+    from autopilot.system.processes import identify
+
+    program = start(["/bin/sh", "-c", f"sleep 1000.{tag}; true"], cwd="/", environment=ENVIRONMENT)
+    try:
+        assert wait_until(lambda: len(living(tag)) == 2)
+        report = kill_processes([identify(program.process.pid)], clock=SystemClock(), whole_trees=False)
+        assert (report.killed, report.forced, report.survivors) == (1, 1, [])
+        assert len(living(tag)) == 1
+    finally:
+        end(program, tag)
