@@ -85,7 +85,8 @@ def _wait_for_guardian(lease: Lease, run_dir: str, clock: Clock, grace_s: float)
         return Deferred(
             reason=f"the launcher (process {guardian.pid}) is still ending what the attempt left behind"
         )
-    kill_processes([guardian], clock=clock, limit_s=grace_s)
+    # Only the launcher: the runners below it may be at work for other tasks.
+    kill_processes([guardian], clock=clock, limit_s=grace_s, whole_trees=False)
     return None
 
 
