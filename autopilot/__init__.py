@@ -13,7 +13,8 @@ from autopilot._version import __version__
 
 if TYPE_CHECKING:
     from autopilot.errors import AutopilotError, ConfigError, SetupError, UsageError
-    from autopilot.executors.command import Command, CommandExecutor, Transcript
+    from autopilot.executors.agent import AgentExecutor, Rules, classify, usage_of
+    from autopilot.executors.command import Command, CommandExecutor, Transcript, json_line
     from autopilot.executors.contract import AttemptContext, Executor, Progress
     from autopilot.hookspecs import hookimpl
     from autopilot.models import (
@@ -36,6 +37,11 @@ _HOMES = {
     "ConfigError": "autopilot.errors",
     "SetupError": "autopilot.errors",
     "UsageError": "autopilot.errors",
+    "AgentExecutor": "autopilot.executors.agent",
+    "Rules": "autopilot.executors.agent",
+    "classify": "autopilot.executors.agent",
+    "usage_of": "autopilot.executors.agent",
+    "json_line": "autopilot.executors.command",
     "Command": "autopilot.executors.command",
     "CommandExecutor": "autopilot.executors.command",
     "Transcript": "autopilot.executors.command",
@@ -58,6 +64,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentExecutor",
     "AttemptContext",
     "AutopilotError",
     "Command",
@@ -72,6 +79,7 @@ __all__ = [
     "OutcomeKind",
     "Progress",
     "Reason",
+    "Rules",
     "SetupError",
     "Store",
     "Task",
@@ -81,7 +89,10 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "classify",
     "hookimpl",
+    "json_line",
+    "usage_of",
 ]
 
 

@@ -15,8 +15,8 @@ from autopilot import (
     Progress,
     Transcript,
     Usage,
+    json_line,
 )
-from autopilot.executors.transcript import json_line
 
 __all__ = ["ScribeExecutor"]
 
