@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from autopilot.events.ids import task_of
-from autopilot.events.record import Summary, summary
+from autopilot.events.record import Record, Summary, summary
 from autopilot.system.clock import format_instant
 
 __all__ = ["Filter"]
 
 
 class Filter:
-    """Decides by a line's head alone, so that payloads of unwanted events are never parsed.
+    """Decides by a line's head, so that payloads of unwanted events are never parsed.
 
     Args:
         types: globs over event types (``task.*``), one or many; None for all.
@@ -28,13 +28,15 @@ class Filter:
     ) -> None:
         globs = [types] if isinstance(types, str) else list(types or ())
         self._types = re.compile("|".join(fnmatch.translate(glob) for glob in globs)) if globs else None
-        self._task = task
+        self._task = task or None
         self.since = format_instant(since) if since else ""
 
-    def wants(self, line: bytes) -> bool:
-        """Whether the line (without its newline) is an event, and one that is wanted."""
-        head = summary(line)
-        return head is not None and self._accepts(head)
+    def wants(self, record: Record) -> bool:
+        """Whether the line is an event, and one that is wanted."""
+        if self._types or self._task or self.since:
+            head = summary(record.line)
+            return head is not None and self._accepts(head) and record.is_event
+        return record.is_event
 
     def _accepts(self, head: Summary) -> bool:
         if self._types and not self._types.match(head.event_type):

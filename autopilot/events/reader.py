@@ -155,7 +155,7 @@ def follow(
     """
     try:
         while True:
-            yield from (record for record in reader.records() if wanted.wants(record.line))
+            yield from (record for record in reader.records() if wanted.wants(record))
             if stop():
                 return
             wait(poll_s)

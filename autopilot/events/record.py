@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import attrs
+
 from autopilot.models import Event
 
 __all__ = ["Record", "Summary", "parse_line", "summary"]
@@ -55,8 +57,9 @@ def summary(line: bytes) -> Summary | None:
     )
 
 
-class Record(NamedTuple):
-    """A line of the log and where it ends.
+@attrs.define
+class Record:
+    """A line of the log and where it ends. It is parsed once, when somebody asks for what is in it.
 
     Attributes:
         line: the line's bytes without the newline, exactly as they are in the file.
@@ -67,6 +70,7 @@ class Record(NamedTuple):
     line: bytes
     segment: int
     end: int
+    _value: dict[str, Any] | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @property
     def cursor(self) -> str:
@@ -74,14 +78,30 @@ class Record(NamedTuple):
         return f"{self.segment}:{self.end}"
 
     @property
+    def is_event(self) -> bool:
+        """Whether the line can be read; ``EventLog`` hands out no others."""
+        if self._value is None:
+            self._value = parse_line(self.line)
+        return self._value is not None
+
+    @property
     def data(self) -> Mapping[str, Any]:
-        """The line as JSON."""
-        value: Mapping[str, Any] = json.loads(self.line)
-        return value
+        """The line as JSON.
+
+        Raises:
+            ValueError: it is no event.
+        """
+        if not self.is_event or self._value is None:
+            raise ValueError(f"segment {self.segment}, before offset {self.end}: not an event")
+        return self._value
 
     @property
     def event(self) -> Event:
-        """The line as an event."""
+        """The line as an event.
+
+        Raises:
+            ValueError: it is none.
+        """
         value = self.data
         return Event(
             id=value["id"],

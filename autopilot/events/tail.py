@@ -25,7 +25,7 @@ _CHUNK = 64 * 1024
 
 def tail(folder: str, count: int, wanted: Filter) -> list[Record]:
     """The last ``count`` wanted records, oldest first."""
-    matching = (record for record in backwards(folder, since=wanted.since) if wanted.wants(record.line))
+    matching = (record for record in backwards(folder, since=wanted.since) if wanted.wants(record))
     return list(islice(matching, max(0, count)))[::-1]
 
 

@@ -17,6 +17,16 @@ def line(id="evt-a.1.2", event_type="task.done", timestamp="2026-11-22T09:00:00.
     return seal(made, "0" * 64)[0][:-1]
 
 
+def wants(wanted, text) -> bool:
+    return wanted.wants(Record(text, 1, 0))
+
+
+def test_a_line_that_rotted_inside_is_no_event():
+    rotten = line(n=1).replace(b'"n":1', b'"n":\x11')
+    assert summary(rotten) is not None
+    assert not wants(Filter(types="*"), rotten)
+
+
 def test_a_record_reads_back_as_the_event():
     record = Record(line(n=1), 3, 4711)
     assert record.cursor == "3:4711"
@@ -48,7 +58,10 @@ def test_a_record_reads_back_as_the_event():
 def test_junk_is_no_event(junk):
     assert parse_line(junk) is None
     assert summary(junk) is None
-    assert not Filter().wants(junk)
+    assert not wants(Filter(), junk)
+    assert not wants(Filter(types="*"), junk)
+    with pytest.raises(ValueError, match="segment 3, before offset 7"):
+        _ = Record(junk, 3, 7).event
 
 
 def test_the_head_is_read_without_the_payload():
@@ -82,7 +95,7 @@ def test_a_head_with_escapes_or_another_form_is_parsed_as_a_whole(trace):
     ],
 )
 def test_types_are_globs(types, wanted):
-    assert Filter(types=types).wants(line()) is wanted
+    assert Filter(types=types).wants(Record(line(), 1, 0)) is wanted
 
 
 @pytest.mark.parametrize(
@@ -98,11 +111,11 @@ def test_types_are_globs(types, wanted):
     ],
 )
 def test_the_events_of_a_task(task, id, trace, wanted):
-    assert Filter(task=task).wants(line(id=id, trace_id=trace)) is wanted
+    assert Filter(task=task).wants(Record(line(id=id, trace_id=trace), 1, 0)) is wanted
 
 
 def test_since_includes_its_instant():
     instant = datetime(2026, 11, 22, 9, tzinfo=UTC)
-    assert Filter(since=instant).wants(line())
-    assert not Filter(since=instant + timedelta(microseconds=1)).wants(line())
-    assert Filter(since=instant, types="task.*", task="a").wants(line())
+    assert Filter(since=instant).wants(Record(line(), 1, 0))
+    assert not Filter(since=instant + timedelta(microseconds=1)).wants(Record(line(), 1, 0))
+    assert Filter(since=instant, types="task.*", task="a").wants(Record(line(), 1, 0))

@@ -23,7 +23,7 @@ def logged_drafts():
                 continue
             given = {word.arg: word.value for word in node.keywords}
             kind, payload = given.get("event_type"), given.get("payload")
-            if isinstance(kind, ast.Constant):
+            if isinstance(kind, ast.Constant) and kind.value:
                 keys = [k.value for k in getattr(payload, "keys", []) if isinstance(k, ast.Constant)]
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", kind.value, keys
 
