@@ -133,6 +133,8 @@ class Launcher:
         deadline = time.monotonic() + _ANSWER_S
         while self._link is link:
             if not link.readable(max(0.0, deadline - time.monotonic())):
+                # Its answer may still come, and must not be taken for that of the next request.
+                self.close()
                 raise SetupError(
                     f"the launcher of {self._root} gives no answer for {_ANSWER_S:g} s",
                     hint=f"end process {link.pid}; running attempts go on and are adopted",

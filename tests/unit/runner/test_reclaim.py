@@ -1,0 +1,167 @@
+"""What a reclaim does when something cannot be killed, or keeps coming back. (The rest: ``tests/crash``.)"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import attrs
+import pytest
+
+from autopilot.models import Lease, LeaseState, TaskRecord
+from autopilot.runner.folders import mark_of, write_reaped, write_tree
+from autopilot.runner.reclaim import Cleared, Deferred, clear
+from autopilot.system.clock import SystemClock
+from autopilot.system.processes import ProcessIdentity, boot_id, identify
+from autopilot.system.tree import KillReport
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are read from /proc")
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    folder = tmp_path / ".autopilot" / "runs" / "t" / "1"
+    folder.mkdir(parents=True)
+    return str(folder)
+
+
+@pytest.fixture
+def sleeper(run_dir):
+    """Starts processes, and ends what the test left."""
+    made = []
+
+    def start(**environ):
+        process = subprocess.Popen(
+            ["sleep", "1000"], env={"PATH": "/usr/bin:/bin", **environ}, start_new_session=True
+        )
+        made.append(process)
+        return process
+
+    yield start
+    for process in made:
+        process.kill()
+        process.wait()
+
+
+def dead(process: ProcessIdentity | None = None) -> ProcessIdentity:
+    return attrs.evolve(process or identify(), start_time="1")
+
+
+def lease_of(owner: ProcessIdentity, guardian: ProcessIdentity | None = None, **changes) -> Lease:
+    return Lease(
+        **{
+            "record": TaskRecord(task_id="t", token=1),
+            "state": LeaseState.STARTED,
+            "executor": "x",
+            "owner": owner,
+            "guardian": guardian,
+            "claimed_at": datetime.now(UTC),
+            "beat": 0.0,
+            "ttl_s": 30.0,
+            **changes,
+        }
+    )
+
+
+def clear_now(lease, run_dir):
+    return clear(lease, run_dir, clock=SystemClock(), grace_s=0.2)
+
+
+def test_nothing_is_left_of_an_attempt_without_traces(run_dir):
+    assert clear_now(lease_of(dead()), run_dir) == Cleared()
+
+
+def test_marked_processes_are_ended(run_dir, sleeper):
+    marked, other = sleeper(AUTOPILOT_RUN=mark_of(run_dir)), sleeper(AUTOPILOT_RUN=mark_of(run_dir) + "0")
+    assert clear_now(lease_of(dead()), run_dir) == Cleared(killed=1)
+    assert marked.wait() == -9
+    assert other.poll() is None
+
+
+def test_noted_processes_are_ended_with_what_is_below_them(run_dir, sleeper):
+    noted = sleeper()
+    write_tree(run_dir, boot_id(), [(noted.pid, identify(noted.pid).start_time)])
+    assert clear_now(lease_of(dead()), run_dir) == Cleared(killed=1)
+    assert noted.wait() == -9
+
+
+def test_a_reused_pid_among_the_notes_is_left_alone(run_dir, sleeper):
+    stranger = sleeper()
+    write_tree(run_dir, boot_id(), [(stranger.pid, "1")])
+    assert clear_now(lease_of(dead()), run_dir) == Cleared()
+    assert stranger.poll() is None
+
+
+def test_notes_of_another_boot_mean_nothing(run_dir, sleeper):
+    stranger = sleeper()
+    write_tree(run_dir, "another boot", [(stranger.pid, identify(stranger.pid).start_time)])
+    assert clear_now(lease_of(dead()), run_dir) == Cleared()
+    assert stranger.poll() is None
+
+
+def test_the_launchers_word_is_enough(run_dir, sleeper):
+    guardian = identify(sleeper().pid)
+    write_reaped(run_dir, exit_code=-9, killed=1)
+    assert clear_now(lease_of(dead(), guardian), run_dir) == Cleared()
+
+
+def test_a_launcher_that_dies_while_it_is_waited_for_is_waited_for_no_longer(run_dir, sleeper):
+    process = sleeper()
+    guardian = identify(process.pid)
+    with subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -9 {process.pid}"]):
+        assert clear(lease_of(dead(), guardian), run_dir, clock=SystemClock(), grace_s=60.0) == Cleared()
+
+
+def test_who_survives_sigkill_puts_the_reclaim_off(run_dir, monkeypatch):
+    def powerless(processes, **_):
+        return KillReport(survivors=[process.pid for process in processes])
+
+    monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", powerless)
+    answer = clear_now(lease_of(identify()), run_dir)
+    assert isinstance(answer, Deferred)
+    assert str(identify().pid) in answer.reason
+
+
+def test_a_marked_survivor_puts_the_reclaim_off(run_dir, sleeper, monkeypatch):
+    marked = sleeper(AUTOPILOT_RUN=mark_of(run_dir))
+
+    def powerless(processes, **_):
+        return KillReport(survivors=[process.pid for process in processes if process.pid == marked.pid])
+
+    monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", powerless)
+    answer = clear_now(lease_of(dead()), run_dir)
+    assert answer == Deferred(reason=f"not dead after SIGKILL, so the task waits: process {marked.pid}")
+
+
+def test_those_who_multiply_without_end_put_the_reclaim_off(run_dir, sleeper, monkeypatch):
+    sleeper(AUTOPILOT_RUN=mark_of(run_dir))
+    monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", lambda processes, **_: KillReport(killed=1))
+    answer = clear_now(lease_of(dead()), run_dir)
+    assert isinstance(answer, Deferred)
+    assert "multiply" in answer.reason
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"boot": "another", "monotonic": 1}', "null"])
+def test_a_damaged_note_of_the_first_try_is_replaced(run_dir, sleeper, text):
+    guardian = identify(sleeper().pid)
+    with open(f"{run_dir}/reclaim.json", "w") as file:
+        file.write(text)
+    assert isinstance(clear_now(lease_of(dead(), guardian), run_dir), Deferred)
+    with open(f"{run_dir}/reclaim.json") as file:
+        assert boot_id() in file.read()
+
+
+def test_a_note_that_cannot_be_written_does_not_matter(run_dir, sleeper, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "full")
+
+    monkeypatch.setattr("autopilot.runner.reclaim.replace_file", refuse)
+    guardian = identify(sleeper().pid)
+    assert isinstance(clear_now(lease_of(dead(), guardian), run_dir), Deferred)
+
+
+def test_a_claim_does_not_wait_for_a_launcher(run_dir, sleeper):
+    guardian = identify(sleeper().pid)
+    lease = lease_of(dead(), guardian, state=LeaseState.CLAIMED)
+    assert clear_now(lease, run_dir) == Cleared()

@@ -1,0 +1,79 @@
+"""The store that a runner opens: the file store, or one that a plugin supplies."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from autopilot.errors import SetupError
+from autopilot.events.log import EventLog
+from autopilot.hookspecs import hookimpl
+from autopilot.models import AttemptSpec, Event, PluginRef
+from autopilot.runner.stores import open_store
+from autopilot.store.filestore import FileStore
+from autopilot.system.clock import SystemClock
+
+
+def spec(root, **changes) -> AttemptSpec:
+    return AttemptSpec(
+        **{
+            "root": str(root),
+            "store_url": "file:",
+            "task_id": "t",
+            "token": 1,
+            "task_text": "",
+            "executor": "x",
+            "executor_plugin": PluginRef(name="x", value="x"),
+            "workdir": "",
+            "run_dir": "",
+            "durability": "process",
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """A plugin that opens what the test says."""
+    module = types.ModuleType("a_store_plugin")
+    monkeypatch.setitem(sys.modules, "a_store_plugin", module)
+
+    def make(function):
+        module.autopilot_store = hookimpl(function)
+        return PluginRef(name="a-store", value="a_store_plugin")
+
+    yield make
+
+
+@pytest.mark.parametrize("url", ["file:", ""])
+def test_the_file_store_is_built_in(tmp_path, url):
+    assert isinstance(open_store(spec(tmp_path, store_url=url), SystemClock()), FileStore)
+
+
+def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
+    given = {}
+
+    def autopilot_store(url, config):
+        given.update(config, url=url)
+        return FileStore(config["root"], publish=config["publish"], durability="process")
+
+    store = open_store(spec(tmp_path, store_url="odd://x", store_plugin=plugin(autopilot_store)), SystemClock())
+    assert isinstance(store, FileStore)
+    assert (given["url"], given["root"], given["durability"]) == ("odd://x", str(tmp_path), "process")
+    given["publish"]([Event(id="evt-1", event_type="task.created", timestamp="2026-01-01T00:00:00.000000Z")])
+    assert [record.event.id for record in EventLog(str(tmp_path / "events")).tail(5)] == ["evt-1"]
+
+
+@pytest.mark.parametrize("answer", [None, "a store"])
+def test_an_answer_that_is_no_store_is_a_set_up_error(tmp_path, plugin, answer):
+    ref = plugin(lambda url: answer)
+    with pytest.raises(SetupError, match="no plugin opens the store odd://x"):
+        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), SystemClock())
+
+
+@pytest.mark.parametrize("ref", [None, PluginRef(name="json", value="json")])
+def test_nobody_to_open_it_is_a_set_up_error(tmp_path, ref):
+    with pytest.raises(SetupError, match="no plugin opens"):
+        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), SystemClock())

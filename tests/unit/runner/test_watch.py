@@ -1,0 +1,219 @@
+"""Why watching a child ends, and that whatever comes first is seen."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from autopilot.runner.wakeup import Wakeup
+from autopilot.runner.watch import Child, End, Watcher
+from autopilot.system.clock import SystemClock
+from autopilot.system.tree import KillReport
+
+
+class Keeper:
+    cancelled_by = None
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def pause(self):
+        return 0.02
+
+    def beat(self):
+        self.beats += 1
+
+
+class Trail:
+    def look(self):
+        pass
+
+
+@pytest.fixture
+def wakeup():
+    made = Wakeup(heed_term=True)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def keeper():
+    return Keeper()
+
+
+@pytest.fixture
+def watcher(keeper, wakeup):
+    return Watcher(keeper, Trail(), wakeup, SystemClock())
+
+
+@pytest.fixture
+def child():
+    """Forks children that do what the test says."""
+    pids = []
+
+    def fork(work):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(7)
+        pids.append(pid)
+        return pid
+
+    yield fork
+    for pid in pids:
+        try:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+
+
+def sleep():
+    import time
+
+    time.sleep(1000)
+
+
+def test_the_end_of_the_child_is_seen_with_its_code(watcher, child, keeper):
+    seen = Child(pid=child(lambda: None), streams=(), deadline_s=60)
+    assert watcher.watch(seen) is End.EXITED
+    assert seen.exit_code == 7
+    assert keeper.beats > 0
+
+
+def test_other_children_are_collected_on_the_way(watcher, child):
+    other = child(lambda: None)
+    os.waitid(os.P_PID, other, os.WEXITED | os.WNOWAIT)
+    seen = Child(pid=child(lambda: None), streams=(), deadline_s=60)
+    assert watcher.watch(seen) is End.EXITED
+    with pytest.raises(ChildProcessError):
+        os.waitpid(other, 0)
+
+
+def test_a_deadline(watcher, child):
+    assert watcher.watch(Child(pid=child(sleep), streams=(), deadline_s=0.05)) is End.TIMED_OUT
+
+
+def test_silence(watcher, child):
+    now = SystemClock().monotonic()
+    quiet = Child(pid=child(sleep), streams=(), deadline_s=60, idle_s=0.05, heard=lambda: now)
+    assert watcher.watch(quiet) is End.STALLED
+
+
+def test_lingering_wins_over_silence_and_deadline(watcher, child):
+    now = SystemClock().monotonic()
+    seen = Child(
+        pid=child(sleep),
+        streams=(),
+        deadline_s=0.01,
+        idle_s=0.01,
+        linger_s=0.1,
+        heard=lambda: now,
+        settled=lambda: now,
+    )
+    assert watcher.watch(seen) is End.LINGERED
+
+
+def test_a_cancel(watcher, child, keeper):
+    keeper.cancelled_by = "ada"
+    assert watcher.watch(Child(pid=child(sleep), streams=(), deadline_s=60)) is End.CANCELLED
+
+
+def test_a_signal_to_end(watcher, child, wakeup):
+    me = os.getpid()
+
+    def call():
+        os.kill(me, 15)
+        sleep()
+
+    assert watcher.watch(Child(pid=child(call), streams=(), deadline_s=60)) is End.TERMINATED
+
+
+class Pipe:
+    """A stream that the child writes into."""
+
+    def __init__(self) -> None:
+        self.fd, self.writing = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.data = b""
+
+    def pump(self):
+        try:
+            data = os.read(self.fd, 10)
+        except BlockingIOError:
+            return True
+        self.data += data
+        return bool(data)
+
+    def close(self):
+        os.close(self.fd)
+        os.close(self.writing)
+
+
+def test_what_the_child_says_is_taken_in_to_the_last_byte(watcher, child):
+    pipe = Pipe()
+    text = b"x" * 1000
+    seen = Child(pid=child(lambda: os.write(pipe.writing, text)), streams=(pipe,), deadline_s=60)
+    assert watcher.watch(seen) is End.EXITED
+    # The writing end is still open here, as a survivor's would be: that must not make it wait.
+    assert watcher.clear(seen, 0.0) == 0
+    assert pipe.data == text
+    pipe.close()
+
+
+def test_clear_ends_the_child_and_tells_its_code(watcher, child):
+    seen = Child(pid=child(sleep), streams=(), deadline_s=0.01)
+    assert watcher.watch(seen) is End.TIMED_OUT
+    assert watcher.clear(seen, 0.0) == 1
+    assert seen.exit_code == -9
+
+
+def test_clear_goes_on_until_nobody_is_left(watcher, monkeypatch):
+    reports = [KillReport(killed=2, survivors=[5]), KillReport(killed=0, survivors=[5]), KillReport(killed=1)]
+    graces = []
+
+    def kill_tree(*, grace_s, clock, while_waiting):
+        graces.append(grace_s)
+        return reports.pop(0)
+
+    monkeypatch.setattr("autopilot.runner.watch.kill_tree", kill_tree)
+    assert watcher.clear(Child(pid=1, streams=(), deadline_s=1), 3.0) == 3
+    assert graces == [3.0, 0.0, 0.0]
+
+
+def test_the_lease_is_kept_while_processes_are_ended(watcher, child, keeper):
+    def deaf():
+        import signal
+
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sleep()
+
+    seen = Child(pid=child(deaf), streams=(), deadline_s=0.2)
+    watcher.watch(seen)
+    before = keeper.beats
+    watcher.clear(seen, 0.2)
+    assert keeper.beats > before
+
+
+def test_a_wakeup_is_readable_after_a_childs_death(wakeup, child):
+    import select
+
+    child(lambda: None)
+    assert select.select([wakeup.fd], [], [], 60)[0]
+    wakeup.drain()
+    assert not select.select([wakeup.fd], [], [], 0)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_closed_wakeup_gives_everything_back():
+    import signal
+
+    made = Wakeup(heed_term=True)
+    made.close()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(made.fd)
