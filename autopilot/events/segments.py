@@ -36,7 +36,7 @@ NEWEST = "events.ndjson"
 _CLOSED = re.compile(r"events-(\d{8,})\.ndjson", re.ASCII)
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _CHUNK = 256 * 1024
-_FIRST_LINE = 4 * 1024
+_NEAR = 4 * 1024
 
 
 def newest_path(folder: str) -> str:
@@ -115,7 +115,7 @@ def origin(fd: int) -> Tail | None:
 
 
 def _first_line(fd: int) -> bytes:
-    line, newline, _ = os.pread(fd, _FIRST_LINE, 0).partition(b"\n")
+    line, newline, _ = os.pread(fd, _NEAR, 0).partition(b"\n")
     return line if newline else next(read_lines(fd, 0), (b"", 0))[0]
 
 
@@ -173,10 +173,11 @@ def read_lines(fd: int, offset: int, stop: int | None = None) -> Iterator[tuple[
 
 def line_start(fd: int, offset: int) -> int:
     """The start of the line that ``offset`` is in: after the last newline before it, 0 where there is none."""
+    chunk = _NEAR
     while offset > 0:
-        start = max(0, offset - _CHUNK)
+        start = max(0, offset - chunk)
         found = os.pread(fd, offset - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
-        offset = start
+        offset, chunk = start, _CHUNK
     return 0
