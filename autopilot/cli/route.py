@@ -51,8 +51,8 @@ def explain(app: App, task_id: str) -> None:
 
 
 def _print(answer: dict[str, Any]) -> None:
-    chosen = answer["executor"] or "nobody"
-    print_lines([f"{answer['task_id']} -> {chosen}: {answer['reason']}"])
+    chosen = f"{answer['executor'] or 'nobody'}: "
+    print_lines([f"{answer['task_id']} -> {chosen}{answer['reason'].removeprefix(chosen)}"])
     if answer["hint"]:
         print_lines([f"  -> {answer['hint']}"])
     if answer["candidates"]:

@@ -39,7 +39,8 @@ def why(app: App, task_id: str) -> None:
 def _explain(answer: dict[str, Any]) -> None:
     verb = "can start now" if answer["runnable"] else f"is {answer['status']}"
     print_lines([f"{answer['task_id']} {verb}{_because(answer)}"])
-    for gate in answer["gates"]:
+    # A single gate is the reason that was just told.
+    for gate in answer["gates"] if len(answer["gates"]) > 1 else ():
         mark = "ok " if gate["ok"] else "NO "
         detail = f": {gate['detail']}" if gate["detail"] else ""
         hint = f" -> {gate['hint']}" if gate["hint"] and not gate["ok"] else ""
