@@ -16,7 +16,7 @@ from autopilot.system.failpoints import failpoint, write_all
 
 __all__ = ["healed", "keep_fragment", "overwrite", "read_fragment"]
 
-_NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def read_fragment(fd: int, start: int) -> bytes:
