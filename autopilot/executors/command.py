@@ -61,6 +61,7 @@ class CommandExecutor(Executor):
     Class attributes:
         program: the program's name, for ``probe``; empty where there is none to look for.
         version_arguments: arguments that make it print its version and exit 0; empty to skip that.
+        version_limit_s: how long it may take to print it, in seconds.
         install_hint: how to install the program, for ``probe`` and for an attempt that does not find it.
 
     Example::
@@ -85,6 +86,7 @@ class CommandExecutor(Executor):
 
     program: ClassVar[str] = ""
     version_arguments: ClassVar[tuple[str, ...]] = ("--version",)
+    version_limit_s: ClassVar[float] = 5.0
     install_hint: ClassVar[str] = ""
 
     @abc.abstractmethod
@@ -127,7 +129,7 @@ class CommandExecutor(Executor):
         )
 
     def probe(self) -> Health:
-        """Whether ``program`` is on PATH and tells its version within 5 seconds."""
+        """Whether ``program`` is on PATH and tells its version within ``version_limit_s``."""
         import shutil
 
         if not self.program:
@@ -146,11 +148,17 @@ class CommandExecutor(Executor):
         from autopilot.system.environment import child_environment
 
         line = [path, *self.version_arguments]
-        done = quick_run(line, environment=child_environment(os.environ, prefixes=self.environment))
+        environment = child_environment(os.environ, prefixes=self.environment)
+        done = quick_run(line, environment=environment, limit_s=self.version_limit_s)
         if done.code != 0:
             reason = f"`{self.program} {' '.join(self.version_arguments)}` {done.sentence}"
             return Health(ok=False, reason=reason, hint=f"run {path} by hand and see what it says")
-        found = re.search(r"\d+(?:\.\d+)+\S*", done.text)
+        return self.version_says(done.text)
+
+    def version_says(self, text: str) -> Health:
+        """What the program's answer to ``version_arguments`` means: by default its version, the first number with
+        a dot. Override it where the answer also tells a dialect, or that the program is not to be used."""
+        found = re.search(r"\d+(?:\.\d+)+\S*", text)
         version = found.group() if found else ""
         return Health(ok=True, reason=f"{self.program} {version}".strip(), version=version)
 

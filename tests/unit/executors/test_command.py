@@ -14,7 +14,7 @@ import pytest
 from autopilot.errors import ConfigError
 from autopilot.executors.command import Command, CommandExecutor, Transcript, json_line
 from autopilot.executors.contract import AttemptContext, Progress
-from autopilot.models import Limits, Outcome, OutcomeKind, Task, Usage
+from autopilot.models import Health, Limits, Outcome, OutcomeKind, Task, Usage
 
 KINDS = OutcomeKind
 
@@ -459,6 +459,22 @@ def test_a_probe_finds_the_version(tmp_path, monkeypatch):
 def test_a_probe_of_a_program_that_fails(tmp_path, monkeypatch):
     health = probing(tmp_path, monkeypatch, "#!/bin/sh\nexit 3\n")().probe()
     assert not health.ok and "ended with exit code 3" in health.reason and health.hint
+
+
+def test_a_probe_that_understands_more_than_a_version(tmp_path, monkeypatch):
+    class Understands(probing(tmp_path, monkeypatch, "#!/bin/sh\necho no longer maintained\n")):
+        def version_says(self, text):
+            return Health(ok="no longer" not in text, reason=text, dialect="old")
+
+    health = Understands().probe()
+    assert (health.ok, health.reason, health.dialect) == (False, "no longer maintained", "old")
+
+
+def test_a_probe_waits_as_long_as_the_program_may_take(tmp_path, monkeypatch):
+    kind = probing(tmp_path, monkeypatch, "#!/bin/sh\nexec sleep 60\n")
+    kind.version_limit_s = 0.1
+    health = kind().probe()
+    assert not health.ok and "within 0.1 s" in health.reason
 
 
 def test_a_probe_without_a_version(tmp_path, monkeypatch):
