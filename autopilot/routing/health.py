@@ -83,7 +83,7 @@ class HealthBook:
         Raises:
             ValueError: the kind is no outcome.
         """
-        kind = OutcomeKind(kind)
+        kind = kind if isinstance(kind, OutcomeKind) else OutcomeKind(kind)
         policy, p = POLICIES[kind], self.parameters
         effect = policy.health
         pool = self._pool(executor, pool)

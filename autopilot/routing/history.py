@@ -7,6 +7,7 @@ a checkpoint only saves the time. An outcome counts once, however often a crash 
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -25,9 +26,9 @@ REMEMBERED_ATTEMPTS = 4096
 tick, so repeats are a few events apart and not thousands."""
 
 _SCHEMA = 1
-_TYPE_WIDTH = 48
-_DECISION = b'"dispatch.decision"'
-_WORDS = (b'"dispatch.result"', _DECISION, b'"executor.reset"', b'"task.reclaimed"')
+_RELEVANT = re.compile(
+    rb'"event_type":\s*"(?:(dispatch\.decision)|dispatch\.result|executor\.reset|task\.reclaimed)"'
+)
 
 
 class _Fact(NamedTuple):
@@ -104,9 +105,8 @@ class History:
 
     def _relevant(self, lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
         for line in lines:
-            at = line.find(b'"event_type"')
-            head = line[at : at + _TYPE_WIDTH]
-            if any(word in head for word in _WORDS) and not (_DECISION in head and self.health.calm):
+            found = _RELEVANT.search(line)
+            if found and not (found[1] and self.health.calm):
                 try:
                     event = json.loads(line)
                 except ValueError:
@@ -117,11 +117,10 @@ class History:
     def _result(self, fact: _Fact) -> bool:
         payload, executor = fact.payload, str(fact.payload.get("executor") or "")
         outcome = payload.get("outcome")
-        if not executor or not isinstance(outcome, str) or outcome not in _KINDS:
+        kind = _KINDS.get(outcome) if isinstance(outcome, str) else None
+        if not executor or kind is None or not self._first_time(fact.attempt):
             return False
-        if not self._first_time(fact.attempt):
-            return False
-        pool, kind = str(payload.get("pool") or ""), OutcomeKind(outcome)
+        pool = str(payload.get("pool") or "")
         if payload.get("host_fault"):
             self.health.ended(executor, pool)
             return True
@@ -209,7 +208,7 @@ class History:
         return True
 
 
-_KINDS = frozenset(OutcomeKind)
+_KINDS = {kind.value: kind for kind in OutcomeKind}
 
 
 def _read(event: Mapping[str, Any] | Event) -> _Fact | None:

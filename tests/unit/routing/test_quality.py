@@ -132,6 +132,14 @@ def test_prices_lower_the_score():
     assert estimate.score == pytest.approx(estimate.mean + estimate.sd - 0.2 - 0.1)
 
 
+def test_other_parameters_are_used_although_the_sums_are_kept_from_question_to_question():
+    quality = Quality()
+    sceptic = attrs.evolve(Parameters(), prior_rate=0.1)
+    assert quality.estimate("a", "docs").mean == pytest.approx(0.6)
+    assert quality.estimate("a", "docs", parameters=sceptic).mean == pytest.approx(0.1)
+    assert quality.estimate("a", "docs").mean == pytest.approx(0.6)
+
+
 def test_published_scores_start_an_executor_with_at_most_twenty_runs():
     quality = Quality(Parameters(published=(("known", 0.9, 500.0), ("poor", 0.2, 10.0))))
     cells = {(name, kind): counts for name, kind, counts in quality.cells()}

@@ -258,6 +258,14 @@ def test_a_task_is_not_parked_while_a_slot_may_become_free(world):
     assert (decision.reason_code, decision.wake_at) == ("no_slot", None)
 
 
+def test_while_a_trial_runs_nobody_knows_when_the_next_chance_comes(world):
+    break_executor(world, "a")
+    world.health.started("a", NOW + 60, "t1.4")
+    world.health.observe("b", "b", OutcomeKind.RATE_LIMITED, NOW, NOW + 3600)
+    decision = world.decide(make_task(), [make_contender("a", running=1), make_contender("b")], now=NOW + 61)
+    assert (decision.reason_code, decision.wake_at) == ("resting", None)
+
+
 def test_executors_of_one_pool_rest_together(world):
     world.health.observe("a", "account", OutcomeKind.RATE_LIMITED, NOW, NOW + 3600)
     pair = [make_contender(name, quota_pool="account") for name in "ab"]
