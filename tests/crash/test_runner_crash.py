@@ -98,6 +98,14 @@ def test_a_disk_that_refuses_the_record_starts_nothing(tmp_path, point, fault):
         assert place.store.lease(place.task_id).state is LeaseState.CLAIMED
 
 
+def test_a_store_that_cannot_be_opened_starts_nothing(place: Arena):
+    lease, text = place.claim(place.task_id, executor="python", body=MARKS)
+    place.launcher.start(place.spec(lease, text, store_url="odd://x"), lease)
+    assert place.ended(lease).exit_code == 96
+    assert started(place) == []
+    assert "no plugin opens the store odd://x" in place.complaints()
+
+
 def test_a_claim_that_was_taken_back_starts_nothing(place: Arena):
     lease, text = place.claim(place.task_id, executor="python", body=MARKS)
     place.store.finish(lease, Ending(status=Status.PENDING, record=lease.record))
