@@ -306,3 +306,20 @@ def test_segments_that_vanish_while_they_are_looked_for(log, folder, monkeypatch
     os.rename(f"{folder}/events.ndjson", f"{folder}/events-00000003.ndjson")
     assert numbers(log.read()) == [1, 2]
     assert numbers(log.tail(9)) == [1, 2]
+
+
+def test_what_is_written_just_before_a_rotation_is_not_missed(log, folder, monkeypatch):
+    """Between the reader's look at the end of a segment and its look whether that is still the newest."""
+    put(log, 0)
+    real, once = Reader._is_newest, [True]
+
+    def racing(self) -> bool:
+        if once:
+            once.pop()
+            put(log, 1)
+            log.rotate()
+            put(log, 2)
+        return real(self)
+
+    monkeypatch.setattr(Reader, "_is_newest", racing)
+    assert numbers(log.read()) == [0, 1, 2]
