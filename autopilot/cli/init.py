@@ -13,14 +13,6 @@ from autopilot.errors import AlreadyExistsError
 
 __all__ = ["init"]
 
-GITIGNORE = """\
-# What belongs to this machine. tasks/ and config.yaml are worth committing.
-/events/
-/runs/
-/state/
-/worktrees/
-"""
-
 
 @click.command()
 @common_options
@@ -32,7 +24,7 @@ def init(app: App) -> None:
     belong to this machine. What is there already stays as it is, so it may be run again at any time.
     """
     from autopilot.config.load import default_config_text
-    from autopilot.config.root import make_root
+    from autopilot.config.root import GITIGNORE, make_root
 
     app.root_option = (
         app.root_option or app.environ.get("AUTOPILOT_ROOT") or os.path.join(os.getcwd(), ".autopilot")
@@ -40,7 +32,7 @@ def init(app: App) -> None:
     root = app.control.root
     new = make_root(root)
     app.note(f"made the root {root.folder}" if new else f"the root {root.folder} is there")
-    for name, text in (("config.yaml", default_config_text()), (".gitignore", GITIGNORE)):
+    for name, text in (("config.yaml", default_config_text()), (".gitignore", GITIGNORE.decode())):
         if _write_new(os.path.join(root.folder, name), text):
             app.note(f"wrote {name}")
     rows = app.control.executor_rows(fresh=True)

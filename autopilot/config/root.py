@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
 
 import attrs
 
-from autopilot.errors import SetupError, UsageError
-from autopilot.system.durable import ensure_folder
+from autopilot.errors import AlreadyExistsError, SetupError, UsageError
+from autopilot.system.durable import create_file, ensure_folder
 
-__all__ = ["FOLDERS", "ROOT_NAME", "ROOT_VARIABLE", "Root", "find_root", "make_root"]
+__all__ = ["FOLDERS", "GITIGNORE", "ROOT_NAME", "ROOT_VARIABLE", "Root", "find_root", "make_root"]
 
 ROOT_NAME = ".autopilot"
+GITIGNORE = b"""\
+# What belongs to this machine. tasks/ and config.yaml are worth committing.
+/conflicts/
+/events/
+/runs/
+/state/
+/worktrees/
+"""
 ROOT_VARIABLE = "AUTOPILOT_ROOT"
 FOLDERS = ("tasks", "events", "runs", "state", "worktrees")
 
@@ -92,7 +101,8 @@ def find_root(explicit: str | None, environ: Mapping[str, str], cwd: str) -> Roo
 
 
 def make_root(root: Root) -> bool:
-    """Make the root and its folders, private to the user; whether the root itself is new.
+    """Make the root and its folders, private to the user; whether the root itself is new. A new one gets a
+    ``.gitignore`` for the folders that belong to this machine.
 
     Raises:
         StorageError: the disk refuses.
@@ -100,6 +110,9 @@ def make_root(root: Root) -> bool:
     new = not root.exists
     for name in FOLDERS:
         ensure_folder(os.path.join(root.folder, name))
+    if new:
+        with contextlib.suppress(AlreadyExistsError):
+            create_file(os.path.join(root.folder, ".gitignore"), GITIGNORE, point="root", sync=False)
     return new
 
 

@@ -142,7 +142,7 @@ def _next(
     if policy.uses_attempt or spent.used >= task.max_attempts:
         return _after_failure(task, spent, judged)
     if policy.then is Next.FAIL_OVER_OR_BACK_OFF:
-        return _after_outage(task, spent, judged, now, backoff, onward)
+        return _after_outage(spent, judged, now, backoff, onward)
     return _fail_over(task, judged, policy, onward)
 
 
@@ -173,7 +173,7 @@ def _after_failure(task: Task, spent: TaskRecord, judged: Outcome) -> _Step:
 
 
 def _after_outage(
-    task: Task, spent: TaskRecord, judged: Outcome, now: datetime, backoff: Backoff, onward: Decision | None
+    spent: TaskRecord, judged: Outcome, now: datetime, backoff: Backoff, onward: Decision | None
 ) -> _Step:
     if onward is not None and onward.executor:
         return Status.PENDING, None, None

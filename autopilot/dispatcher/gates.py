@@ -109,7 +109,7 @@ class Dependencies:
                 reason = Reason(
                     code="dependency_failed",
                     message=f"dependency {name} is {status}",
-                    hint=f"autopilotctl why {name}; then: autopilotctl task retry {name}, or remove it from `depends_on`",
+                    hint=f"autopilotctl why {name}; then retry it, or remove it from `depends_on`",
                 )
                 return Refusal(gate="dependencies", reason=reason, block=True, keys=_keys(task.depends_on))
         return None

@@ -14,7 +14,7 @@ __all__ = ["Hold", "HoldMode", "clear_hold", "read_hold", "write_hold"]
 
 
 class HoldMode(StrEnum):
-    """``PAUSED``: nothing new starts until a resume. ``DRAINING``: the same, and ``dispatch run`` ends when idle."""
+    """``PAUSED``: nothing new starts until a resume. ``DRAINING``: and ``dispatch run`` ends when idle."""
 
     PAUSED = "paused"
     DRAINING = "draining"

@@ -78,7 +78,7 @@ class Routes:
         executor: str,
         outcome: Outcome,
     ) -> Decision:
-        """The answer for the next attempt, with ``outcome`` of ``executor`` counted, which is not in the log yet."""
+        """The answer for the next attempt; ``outcome`` of ``executor`` counts, although it is not logged yet."""
         health = HealthBook(self._history.health.parameters)
         health.load(self._history.health.dump())
         reset_at = outcome.reset_at.timestamp() if outcome.reset_at else None

@@ -115,7 +115,7 @@ def _judge(control: Control, task: Task) -> tuple[list[Gate], Decision]:
         Gate(
             name="routing",
             ok=decision.executor is not None,
-            detail=f"{decision.executor}: {decision.reason}" if decision.executor else decision.reason,
+            detail=decision.reason,
             hint=decision.hint,
         )
     )

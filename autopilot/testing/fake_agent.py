@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["MARK", "MODES", "TOLD", "WORK", "install"]
+__all__ = ["MARK", "MODES", "TOLD", "WORK", "install", "install_replay"]
 
 TOLD = "told.json"
 WORK = "fake-agent-was-here.txt"
@@ -41,6 +41,17 @@ def install(folder: Path, mode: str, done: Sequence[str] = ()) -> str:
     program = place / "agent"
     words = [sys.executable, "-S", "-E", __file__, mode, str(says)]
     program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def install_replay(folder: Path, stdout: Path, stderr: Path, exit_code: int) -> str:
+    """Write a program that repeats a recorded run with its end (negative: a signal); its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "replay"
+    end = f"kill -{-exit_code} $$; sleep 5" if exit_code < 0 else f"exit {exit_code}"
+    words = [shlex.quote(str(path)) for path in (stdout, stderr)]
+    program.write_text(f"#!/bin/sh\ncat >/dev/null\ncat {words[0]}\ncat {words[1]} >&2\n{end}\n")
     program.chmod(0o755)
     return str(program)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,3 +119,65 @@ def program(tmp_path: Path) -> Iterator[Program]:
     ]
     if held:
         program("task", "cancel", *held, "--wait", "--timeout", "60")
+
+
+# ---------------------------------------------------------------------- wheels and clean environments
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Environment:
+    """A virtual environment, and a folder outside the checkout to work in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "env"
+        self.work = folder / "work"
+        self.work.mkdir()
+        venv.create(self.folder, with_pip=True)
+        self.bin = self.folder / "bin"
+
+    def run(self, *words: str, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of this environment; checks its exit code unless ``code`` is None."""
+        ours = ("AUTOPILOT", "PYTHON", "COV")
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        env = {**keep, "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", **more}
+        done = subprocess.run(
+            [str(self.bin / words[0]), *words[1:]],
+            cwd=self.work,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if code is not None:
+            assert done.returncode == code, f"{words} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def pip(self, *words: str) -> None:
+        """Run pip."""
+        self.run("python", "-m", "pip", "--disable-pip-version-check", "--quiet", *words)
+
+    def ctl(self, *words: str, code: int | None = 0) -> str:
+        """Standard output of ``autopilotctl``."""
+        return self.run("autopilotctl", *words, code=code).stdout
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheels of the core, the adapters and the example package."""
+    folder = tmp_path_factory.mktemp("wheels")
+    example = REPOSITORY / "examples" / "third-party-executor"
+    packages = [REPOSITORY, *sorted(REPOSITORY.glob("autopilot-adapter-*")), example]
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    for package in packages:
+        if (package / "pyproject.toml").exists() and (package / "README.md").exists():
+            subprocess.run([*pip, str(package)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Callable[[], Environment]:
+    """Make an empty environment."""
+    return lambda: Environment(tmp_path)

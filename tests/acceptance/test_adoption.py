@@ -1,4 +1,4 @@
-"""A dispatcher is killed with SIGKILL while an attempt runs; the next tick adopts the attempt and does not repeat it."""
+"""A dispatcher is killed while an attempt runs; the next tick adopts the attempt and does not repeat it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stranger's executor package: installed by pip, listed, chosen by the router, run, and conformant by the kit."""
+"""A stranger's executor package: installed by pip, listed, chosen by the router, run, and conformant."""
 
 from __future__ import annotations
 

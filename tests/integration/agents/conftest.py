@@ -1,7 +1,7 @@
 """The real agent programs, fake model servers on loopback, and a root to dispatch in.
 
-The programs are installed by ``scripts/install-agents``. Without them the tests are skipped, loudly; in CI (``CI`` is
-set) they are installed and nothing is skipped.
+The programs are installed by ``scripts/install-agents``. Without them the tests are skipped, loudly; in CI (``CI``
+is set) they are installed and nothing is skipped.
 """
 
 from __future__ import annotations

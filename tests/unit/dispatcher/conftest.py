@@ -1,4 +1,4 @@
-"""A whole control plane in one process: real store, log and router; executors and runners that do as they are told."""
+"""A whole control plane in one process: real store, log and router; executors that do as they are told."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Puppet(Executor):
 
 
 class Stage:
-    """A launcher whose runners start at once and end when told to, or by a script: task id -> outcomes in order."""
+    """A launcher whose runners end when told to, or by a script: task id -> outcomes in order."""
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena

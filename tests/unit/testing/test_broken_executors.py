@@ -14,7 +14,7 @@ import pytest
 SOUND = """
 import json, os, subprocess, threading, time
 from pathlib import Path
-from autopilot import (Command, CommandExecutor, ExecutorInfo, Executor, Health, Outcome, OutcomeKind, Progress, Usage)
+from autopilot import Command, CommandExecutor, ExecutorInfo, Health, Outcome, OutcomeKind, Progress
 from autopilot.executors.transcript import json_line
 from autopilot.testing.executors import CommandExecutorContract
 
@@ -51,7 +51,8 @@ class Contract(CommandExecutorContract):
 BROKEN: dict[str, tuple[str, set[str]]] = {
     "CapitalName": ('name = "Sound!"', {"test_its_name_can_stand_in_a_task_file"}),
     "CapabilityList": (
-        'capabilities = ["code"]\ndef describe(self): return ExecutorInfo(name=self.name, capabilities=self.capabilities)',
+        'capabilities = ["code"]\n'
+        "def describe(self): return ExecutorInfo(name=self.name, capabilities=self.capabilities)",
         {"test_its_capabilities_are_a_frozen_set_of_words"},
     ),
     "OtherDescription": (
@@ -138,7 +139,8 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
         },
     ),
     "OtherFolder": (
-        "def command(self, context): return Command([self.program], stdin=context.prompt, cwd=os.path.dirname(context.workdir))",
+        "def command(self, context):\n"
+        "    return Command([self.program], stdin=context.prompt, cwd=os.path.dirname(context.workdir))",
         {
             "test_success_is_success",
             "test_the_prompt_arrives",
@@ -167,7 +169,8 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
             done = subprocess.run([self.program], input=context.prompt.encode(), capture_output=True,
                                   cwd=context.workdir, env=dict(context.environment))
             Path(context.run_dir, "stdout.log").write_bytes(done.stdout + done.stderr)
-            kind = OutcomeKind.SUCCEEDED if done.returncode == 0 and DONE.encode() in done.stdout else OutcomeKind.FAILED
+            said = done.returncode == 0 and DONE.encode() in done.stdout
+            kind = OutcomeKind.SUCCEEDED if said else OutcomeKind.FAILED
             return Outcome(kind=kind, message="x", hint="install it")
         """,
         {

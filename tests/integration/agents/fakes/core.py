@@ -158,7 +158,7 @@ class Log:
     def __init__(self, path: str | None = None) -> None:
         self.entries: list[dict[str, Any]] = []
         self._lock = threading.Lock()
-        self._file = open(path, "a", encoding="utf-8", buffering=1) if path else None  # noqa: SIM115
+        self._file = open(path, "a", encoding="utf-8", buffering=1) if path else None
 
     def add(self, entry: dict[str, Any]) -> None:
         with self._lock:
