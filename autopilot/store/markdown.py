@@ -8,6 +8,7 @@ What fits nowhere is kept in ``conflicts/``.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import time
@@ -23,7 +24,7 @@ from autopilot.system.failpoints import failpoint
 from autopilot.taskfile import edit, parse
 from autopilot.taskfile.fields import OWNED_KEYS
 
-__all__ = ["LARGEST", "MarkdownFiles", "Text"]
+__all__ = ["LARGEST", "MarkdownFiles", "Text", "invalid", "unreadable"]
 
 LARGEST = 1024 * 1024
 """Bytes of the largest task file that is read."""
@@ -240,8 +241,6 @@ def unreadable(task_id: str, path: str, fault: OSError) -> InvalidTask:
 
 def invalid(task_id: str, path: str, fault: TaskFormatError, data: bytes) -> InvalidTask:
     """A file that is no task."""
-    import hashlib
-
     return InvalidTask(
         id=task_id,
         path=path,

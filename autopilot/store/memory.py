@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -32,6 +31,7 @@ from autopilot.models import (
 )
 from autopilot.store import protocol
 from autopilot.store.contract import Changes, Publish, SlotLimits, Store, TaskSummary
+from autopilot.store.markdown import invalid
 from autopilot.store.summaries import summarise
 from autopilot.system.clock import Clock, SystemClock
 from autopilot.system.processes import ProcessIdentity, identify
@@ -107,15 +107,7 @@ class MemoryStore(Store):
         try:
             return parse(data, path=_path(task_id), expected_id=task_id)
         except TaskFormatError as fault:
-            return InvalidTask(
-                id=task_id,
-                path=_path(task_id),
-                message=fault.message,
-                hint=fault.hint,
-                line=fault.line,
-                column=fault.column,
-                digest=hashlib.sha256(data).hexdigest(),
-            )
+            return invalid(task_id, _path(task_id), fault, data)
 
     def _valid(self, task_id: str) -> Task:
         task = self._load(task_id)
@@ -171,7 +163,18 @@ class MemoryStore(Store):
         )
 
     def _summary(self, task_id: str) -> TaskSummary | InvalidTask:
-        return summarise(self._load(task_id), 0, self._root.leases.get(task_id), self._root.records.get(task_id))
+        root = self._root
+        try:
+            return summarise(
+                task_id,
+                root.texts[task_id],
+                path=_path(task_id),
+                seen_ns=0,
+                lease=root.leases.get(task_id),
+                record=root.records.get,
+            )
+        except TaskFormatError as fault:
+            return invalid(task_id, _path(task_id), fault, root.texts[task_id])
 
     def wait(self, timeout: float) -> bool:
         """Block until something changed, at most ``timeout`` seconds; whether it did."""

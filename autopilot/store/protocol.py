@@ -42,6 +42,7 @@ __all__ = [
     "moved",
     "overlay",
     "started",
+    "view",
     "view_status",
 ]
 
@@ -66,15 +67,23 @@ def view_status(lease: Lease) -> Status:
 
 def overlay(task: Task, lease: Lease | None, record: TaskRecord | None = None) -> Task:
     """The task as its lease tells it, or where there is none as file and record tell it."""
-    if lease is None:
-        parked = record.not_before if record is not None and task.status is Status.PENDING else None
-        return task if parked is None else attrs.evolve(task, not_before=_later(task.not_before, parked))
-    told: dict[str, Any] = {"status": view_status(lease), "attempt": lease.token}
-    if lease.ending is not None:
-        told["not_before"] = _later(task.not_before, lease.record.not_before)
-        if lease.ending.result is not None:
-            told["result"] = lease.ending.result
-    return attrs.evolve(task, **told)
+    status, attempt, not_before = view(task.status, task.attempt, task.not_before, lease, record)
+    if (status, attempt, not_before) == (task.status, task.attempt, task.not_before) and lease is None:
+        return task
+    ending = lease.ending if lease is not None else None
+    result = task.result if ending is None or ending.result is None else ending.result
+    return attrs.evolve(task, status=status, attempt=attempt, not_before=not_before, result=result)
+
+
+def view(
+    status: Status, attempt: int, not_before: datetime | None, lease: Lease | None, record: TaskRecord | None
+) -> tuple[Status, int, datetime | None]:
+    """Status, attempt and earliest start to show for a task whose file has the given ones."""
+    if lease is not None:
+        return view_status(lease), lease.token, _later(not_before, lease.record.not_before)
+    if record is not None and status is Status.PENDING:
+        return status, attempt, _later(not_before, record.not_before)
+    return status, attempt, not_before
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

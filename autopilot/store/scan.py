@@ -7,15 +7,15 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from autopilot.models import InvalidTask, Status, Task
+from autopilot.errors import TaskFormatError
+from autopilot.models import InvalidTask, Lease
 from autopilot.store.contract import Changes, TaskSummary
 from autopilot.store.eyes import Eyes, Touched
-from autopilot.store.layout import Layout, is_task_name
+from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
-from autopilot.store.markdown import MarkdownFiles, unreadable
-from autopilot.store.sidecar import Sidecar
+from autopilot.store.markdown import MarkdownFiles, Text, invalid, unreadable
+from autopilot.store.sidecar import Entry, Sidecar
 from autopilot.store.summaries import mark_of, settled, summarise
 from autopilot.system.processes import start_time_of
 
@@ -23,9 +23,7 @@ __all__ = ["Scanner"]
 
 _LEFTOVER_S = 3600.0
 _WORTH_SAVING = 256
-_UNTRUSTED = b""
-
-Entry = TaskSummary | InvalidTask
+_UNTRUSTED = -1
 
 
 class Scanner:
@@ -41,7 +39,8 @@ class Scanner:
         self._leases = leases
         self._eyes = eyes
         self._sidecar = Sidecar(layout)
-        self._seen: dict[str, tuple[bytes, Entry]] = {}
+        self._seen: dict[str, Entry] = {}
+        self._marks: dict[str, int] = {}
         self._leased: set[str] = set()
         self._leftovers: list[str] = []
         self._first = True
@@ -57,7 +56,7 @@ class Scanner:
                 self._scan(leases, found)
         else:
             for task_id in touched.tasks | leases:
-                self._look(task_id, found, None)
+                self._look(task_id, found, leased=True)
         self._first = False
         return found.changes()
 
@@ -67,9 +66,9 @@ class Scanner:
             return
         self._unsaved = 0
         self._sidecar.save(
-            (task_id, mark, entry)
-            for task_id, (mark, entry) in self._seen.items()
-            if mark != _UNTRUSTED and task_id not in self._leased
+            (self._marks[task_id], entry)
+            for task_id, entry in self._seen.items()
+            if self._marks[task_id] != _UNTRUSTED and task_id not in self._leased
         )
 
     def _leases_to_look_at(self, touched: Touched) -> set[str]:
@@ -80,87 +79,102 @@ class Scanner:
     # ---------------------------------------------------------------- everything
 
     def _scan(self, leases: set[str], found: _Found) -> None:
-        rows = self._sidecar.load() if self._first else {}
+        if self._first:
+            self._sidecar.open()
+        seen, marks, remembered = self._seen, self._marks, self._sidecar.find
         now = time.time_ns()
-        gone = set(self._seen)
-        for name, status in self._entries():
-            gone.discard(name)
-            mark = mark_of(status)
-            known = self._seen.get(name)
-            if name in leases:
-                self._look(name, found, None)
-            elif known is not None and known[0] == mark:
+        gone = set(seen)
+        self._leftovers = []
+        tell, forget = found.add, gone.discard
+        # Written for speed: at a start this loop runs for every file there is.
+        for name, entry in self._names():
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
                 continue
-            elif known is None and (row := rows.get(name)) is not None and row[1] == mark:
-                self._adopt(name, row, found)
+            mark = hash((status.st_ctime_ns, status.st_size, status.st_ino))
+            forget(name)
+            if name in leases:
+                self._look(name, found, leased=True)
+            elif name in seen:
+                if marks[name] != mark:
+                    self._look(name, found, leased=False, old=settled(status, now))
+            elif (value := remembered(name, mark)) is not None:
+                seen[value.id] = value
+                marks[value.id] = mark
+                tell(value)
             else:
-                self._look(name, found, now if settled(status, now) else None)
+                self._look(name, found, leased=False, old=settled(status, now))
         for task_id in gone:
             self._forget(task_id, found)
         if self._first:
+            self._sidecar.close()
             self.save()
 
-    def _entries(self) -> Iterator[tuple[str, os.stat_result]]:
+    def _names(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         self._layout.refuse_links(self._layout.tasks)
-        leftovers = []
         try:
-            with os.scandir(self._layout.tasks) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if is_task_name(name):
-                        try:
-                            yield name[:-3], entry.stat(follow_symlinks=False)
-                        except FileNotFoundError:
-                            continue
-                    elif name.startswith(".") and name.endswith(".tmp"):
-                        leftovers.append(name)
+            entries = os.scandir(self._layout.tasks)
         except FileNotFoundError:
             return
-        self._leftovers = leftovers
-
-    def _adopt(self, task_id: str, row: tuple[Any, ...], found: _Found) -> None:
-        mark, entry = self._sidecar.entry(row)
-        self._seen[task_id] = (mark, entry)
-        found.add(entry)
+        with entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] != "." and name.endswith(".md"):
+                    yield name[:-3], entry
+                elif name.endswith(".tmp"):
+                    self._leftovers.append(name)
 
     # ---------------------------------------------------------------- one task
 
-    def _look(self, task_id: str, found: _Found, settled_at: int | None) -> None:
-        """Read one task. ``settled_at``: its time stamp is known to be old enough to be trusted."""
-        lease = self._leases.read(task_id)
+    def _look(self, task_id: str, found: _Found, *, leased: bool, old: bool = False) -> None:
+        """Read one task.
+
+        Args:
+            leased: it may have a lease.
+            old: its time stamp is known to be old enough to be trusted.
+        """
+        lease = self._leases.read(task_id) if leased else None
+        path = self._layout.task(task_id)
         try:
-            text = self._files.read(task_id, watch=settled_at is None)
+            text = self._files.read(task_id, watch=not old)
         except FileNotFoundError:
             self._forget(task_id, found)
             return
         except OSError as fault:
-            broken = unreadable(task_id, self._layout.task(task_id), fault)
-            self._put(task_id, _UNTRUSTED, broken, found)
+            self._put(task_id, _UNTRUSTED, unreadable(task_id, path, fault), found)
             return
         if text.busy:
             # Half a save is not a change yet.
             self._eyes.again(task_id)
             return
-        task = self._files.judge(task_id, text.data)
-        self._leased.discard(task_id)
-        if lease is not None:
-            self._leased.add(task_id)
-        record = self._leases.record(task_id) if lease is None and _may_be_parked(task) else None
-        entry = summarise(task, text.status.st_mtime_ns, lease, record)
-        trusted = settled_at is not None or settled(text.status, time.time_ns())
-        self._put(task_id, mark_of(text.status) if trusted else _UNTRUSTED, entry, found)
-
-    def _put(self, task_id: str, mark: bytes, entry: Entry, found: _Found) -> None:
-        known = self._seen.get(task_id)
-        if known is not None and known[1] == entry:
-            entry = known[1]
+        trusted = old or settled(text.status, time.time_ns())
+        mark = mark_of(text.status) if trusted else _UNTRUSTED
+        self._put(task_id, mark, self._judge(task_id, path, text, lease), found)
+        if lease is None:
+            self._leased.discard(task_id)
         else:
+            self._leased.add(task_id)
+
+    def _judge(self, task_id: str, path: str, text: Text, lease: Lease | None) -> Entry:
+        seen_ns = text.status.st_mtime_ns
+        try:
+            return summarise(
+                task_id, text.data, path=path, seen_ns=seen_ns, lease=lease, record=self._leases.record
+            )
+        except TaskFormatError as fault:
+            return invalid(task_id, path, fault, text.data)
+
+    def _put(self, task_id: str, mark: int, entry: Entry, found: _Found) -> None:
+        if self._seen.get(task_id) != entry:
+            self._seen[task_id] = entry
             found.add(entry)
+        self._marks[task_id] = mark
         self._unsaved += 1
-        self._seen[task_id] = (mark, entry)
 
     def _forget(self, task_id: str, found: _Found) -> None:
         self._leased.discard(task_id)
+        self._marks.pop(task_id, None)
         if self._seen.pop(task_id, None) is not None:
             found.removed.append(task_id)
 
@@ -178,23 +192,16 @@ class _Found:
     """Collects a ``Changes``."""
 
     def __init__(self) -> None:
-        self.tasks: list[TaskSummary] = []
-        self.invalid: list[InvalidTask] = []
+        self.entries: list[Entry] = []
+        self.add = self.entries.append
         self.removed: list[str] = []
 
-    def add(self, entry: Entry) -> None:
-        if isinstance(entry, TaskSummary):
-            self.tasks.append(entry)
-        else:
-            self.invalid.append(entry)
-
     def changes(self) -> Changes:
-        return Changes(tasks=tuple(self.tasks), invalid=tuple(self.invalid), removed=tuple(self.removed))
-
-
-def _may_be_parked(task: Task | InvalidTask) -> bool:
-    # Parking writes into the file, so a pending task that was never written to has no record to ask.
-    return isinstance(task, Task) and task.status is Status.PENDING and task.updated_at is not None
+        return Changes(
+            tasks=tuple(entry for entry in self.entries if isinstance(entry, TaskSummary)),
+            invalid=tuple(entry for entry in self.entries if isinstance(entry, InvalidTask)),
+            removed=tuple(self.removed),
+        )
 
 
 def _abandoned(folder: str, name: str) -> bool:

@@ -1,17 +1,21 @@
 """A disposable copy of the summaries, so that a start need not read every task file again.
 
-Each row carries its file's mark and counts only while the file still has it. The copy is checked as a whole;
-one that is damaged, of another version, or missing is simply not used. Deleting it loses nothing.
+Each value carries its file's mark and counts only while the file still has it. The copy is checked as a whole; one
+that is damaged, of another version, or missing is simply not used. Deleting it loses nothing.
+
+It is laid out in columns: 100,000 rows of Python objects would for a moment take as much memory as what is kept.
 """
 
 from __future__ import annotations
 
 import marshal
-import os
 import sys
 import zlib
+from array import array
 from collections.abc import Iterable
 from typing import Any
+
+import attrs
 
 from autopilot.errors import StorageError
 from autopilot.models import InvalidTask, Priority, Status
@@ -19,14 +23,60 @@ from autopilot.store.contract import TaskSummary
 from autopilot.store.layout import Layout
 from autopilot.system.durable import read_file, replace_file
 
-__all__ = ["Sidecar"]
+__all__ = ["Entry", "Sidecar"]
 
-_MAGIC = f"autopilot-summaries 1 py{sys.version_info[0]}.{sys.version_info[1]} m{marshal.version}\n".encode()
-_TASK_FIELDS = 7
+Entry = TaskSummary | InvalidTask
+
+_MAGIC = f"autopilot-summaries 2 py{sys.version_info[0]}.{sys.version_info[1]} m{marshal.version}\n".encode()
 _STATUSES = list(Status)
 _PRIORITIES = list(Priority)
+_STATUS_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+_PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(_PRIORITIES)}
+_DIGEST_BYTES = 32
 
-Entry = tuple[bytes, TaskSummary | InvalidTask]
+
+class _Columns:
+    """The copy in memory: one value a task in each column, and the rare things beside."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.marks = array("q")
+        self.statuses = bytearray()
+        self.priorities = bytearray()
+        self.created = array("d")
+        self.not_before = array("d")
+        self.attempts = array("q")
+        self.digests = bytearray()
+        self.depends_on: dict[str, tuple[str, ...]] = {}
+        self.invalid: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def add(self, mark: int, entry: TaskSummary) -> None:
+        self.ids.append(entry.id)
+        self.marks.append(mark)
+        self.statuses.append(_STATUS_NUMBERS[entry.status])
+        self.priorities.append(_PRIORITY_NUMBERS[entry.priority])
+        self.created.append(entry.created)
+        self.not_before.append(entry.not_before)
+        self.attempts.append(entry.attempt)
+        self.digests += bytes.fromhex(entry.digest)
+        if entry.depends_on:
+            self.depends_on[entry.id] = entry.depends_on
+
+    def pack(self) -> bytes:
+        return marshal.dumps(
+            {name: value.tobytes() if isinstance(value, array) else value for name, value in vars(self).items()}
+        )
+
+    @classmethod
+    def unpack(cls, body: memoryview) -> _Columns:
+        columns = cls()
+        for name, value in marshal.loads(body).items():
+            column = getattr(columns, name)
+            if isinstance(column, array):
+                column.frombytes(value)
+            else:
+                setattr(columns, name, value)
+        return columns
 
 
 class Sidecar:
@@ -35,15 +85,18 @@ class Sidecar:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._path = f"{layout.index}/summaries"
+        self._columns = _Columns()
+        self._places: dict[str, int] = {}
 
-    def save(self, entries: Iterable[tuple[str, bytes, TaskSummary | InvalidTask]]) -> None:
+    def save(self, entries: Iterable[tuple[int, Entry]]) -> None:
         """Write the copy; a disk that refuses is no fault, only a slower start."""
-        rows: list[Any] = []
-        for name, mark, entry in entries:
-            rows.append(
-                (name, mark, *(_task_row(entry) if isinstance(entry, TaskSummary) else _invalid_row(entry)))
-            )
-        body = marshal.dumps(rows)
+        columns = _Columns()
+        for mark, entry in entries:
+            if isinstance(entry, TaskSummary):
+                columns.add(mark, entry)
+            else:
+                columns.invalid[entry.id] = (mark, attrs.asdict(entry))
+        body = columns.pack()
         head = _MAGIC + zlib.crc32(body).to_bytes(4, "big")
         try:
             self._layout.prepare(self._layout.index)
@@ -51,53 +104,56 @@ class Sidecar:
         except (StorageError, OSError):
             return
 
-    def load(self) -> dict[str, tuple[Any, ...]]:
-        """Rows by file name, to be used with ``entry``; empty when there is no copy that can be trusted."""
+    def open(self) -> None:
+        """Read the copy, if there is one that can be trusted."""
         try:
-            data = read_file(self._path)
+            data = memoryview(read_file(self._path))
         except OSError:
-            return {}
+            return
         start = len(_MAGIC) + 4
-        if data[: len(_MAGIC)] != _MAGIC:
-            return {}
-        body = memoryview(data)[start:]
-        if zlib.crc32(body).to_bytes(4, "big") != data[len(_MAGIC) : start]:
-            return {}
-        rows: list[tuple[Any, ...]] = marshal.loads(body)
-        return {row[0]: row for row in rows}
+        body = data[start:]
+        if data[: len(_MAGIC)] != _MAGIC or zlib.crc32(body).to_bytes(4, "big") != data[len(_MAGIC) : start]:
+            return
+        self._columns = _Columns.unpack(body)
+        self._places = {task_id: place for place, task_id in enumerate(self._columns.ids)}
 
-    def entry(self, row: tuple[Any, ...]) -> Entry:
-        """The mark and value of a row."""
-        if len(row) == 2 + _TASK_FIELDS:
-            name, mark, status, priority, created, not_before, attempt, depends_on, digest = row
-            return mark, TaskSummary(
-                id=name,
-                status=_STATUSES[status],
-                priority=_PRIORITIES[priority],
-                created=created,
-                not_before=not_before,
-                attempt=attempt,
-                depends_on=depends_on,
-                digest=digest,
-            )
-        name, mark, message, hint, line, column, digest = row
-        path = os.path.join(self._layout.tasks, f"{name}.md")
-        return mark, InvalidTask(
-            id=name, path=path, message=message, hint=hint, line=line, column=column, digest=digest
-        )
+    def close(self) -> None:
+        """Forget what ``open`` read."""
+        self._columns = _Columns()
+        self._places = {}
 
-
-def _task_row(entry: TaskSummary) -> tuple[Any, ...]:
-    return (
-        _STATUSES.index(entry.status),
-        _PRIORITIES.index(entry.priority),
-        entry.created,
-        entry.not_before,
-        entry.attempt,
-        entry.depends_on,
-        entry.digest,
-    )
+    def find(self, task_id: str, mark: int) -> Entry | None:
+        """The value of a file with this mark; None when it must be read."""
+        columns = self._columns
+        place = self._places.get(task_id)
+        if place is None:
+            known, value = columns.invalid.get(task_id, (0, None))
+            return None if value is None or known != mark else InvalidTask(**value)
+        if columns.marks[place] != mark:
+            return None
+        # The class's own constructor checks nothing and takes twice as long; this runs for every file at a start.
+        entry = _new(TaskSummary)
+        _set_id(entry, columns.ids[place])
+        _set_status(entry, _STATUSES[columns.statuses[place]])
+        _set_priority(entry, _PRIORITIES[columns.priorities[place]])
+        _set_created(entry, columns.created[place])
+        _set_not_before(entry, columns.not_before[place])
+        _set_attempt(entry, columns.attempts[place])
+        _set_depends_on(entry, columns.depends_on.get(task_id, ()))
+        _set_digest(entry, columns.digests[place * _DIGEST_BYTES : (place + 1) * _DIGEST_BYTES].hex())
+        _set_written(entry, None)
+        return entry
 
 
-def _invalid_row(entry: InvalidTask) -> tuple[Any, ...]:
-    return entry.message, entry.hint, entry.line, entry.column, entry.digest
+_new = object.__new__
+(
+    _set_id,
+    _set_status,
+    _set_priority,
+    _set_created,
+    _set_not_before,
+    _set_attempt,
+    _set_depends_on,
+    _set_digest,
+    _set_written,
+) = (getattr(TaskSummary, field.name).__set__ for field in attrs.fields(TaskSummary))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import stat
-import struct
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from autopilot.models import InvalidTask, Lease, Task, TaskRecord
+from autopilot.models import Lease, Priority, Status, TaskRecord
 from autopilot.store.contract import TaskSummary
-from autopilot.store.protocol import overlay
+from autopilot.store.protocol import view
+from autopilot.taskfile import read_fields
 
 __all__ = ["RACY_NS", "mark_of", "settled", "summarise"]
 
@@ -16,44 +18,57 @@ RACY_NS = 2_000_000_000
 """A file that was changed within this time of being looked at may change again under the same time stamp: some
 file systems count in seconds. Such a file is looked at again."""
 
-_MARK = struct.Struct("<qqqqI")
 
+def mark_of(status: os.stat_result) -> int:
+    """By which a file is known to be the same one, with the same bytes: 64 bits of change time, size and inode.
 
-def mark_of(status: os.stat_result) -> bytes:
-    """Everything a file's inode tells about whether it is still the same file with the same bytes."""
-    return _MARK.pack(
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_size,
-        status.st_ino & 0x7FFFFFFFFFFFFFFF,
-        stat.S_IFMT(status.st_mode),
-    )
+    The kernel sets the change time, also when a program sets the modification time back, so that it tells of every
+    write. Hashes of numbers do not differ between runs.
+    """
+    return hash((status.st_ctime_ns, status.st_size, status.st_ino))
 
 
 def settled(status: os.stat_result, now_ns: int) -> bool:
     """Whether the file was last changed long enough ago for its mark to be trusted."""
-    return now_ns - max(status.st_mtime_ns, status.st_ctime_ns) > RACY_NS
+    return now_ns - status.st_ctime_ns > RACY_NS
 
 
 def summarise(
-    task: Task | InvalidTask, seen_ns: int, lease: Lease | None = None, record: TaskRecord | None = None
-) -> TaskSummary | InvalidTask:
-    """A task as the dispatcher keeps it.
+    task_id: str,
+    data: bytes,
+    *,
+    path: str,
+    seen_ns: int,
+    lease: Lease | None,
+    record: Callable[[str], TaskRecord | None],
+) -> TaskSummary:
+    """A task file as the dispatcher keeps it.
 
     Args:
         seen_ns: the file's time, for tasks that do not say when they were created.
+        record: asked for what is remembered of a task that may be parked.
+
+    Raises:
+        TaskFormatError: it is no task.
     """
-    if isinstance(task, InvalidTask):
-        return task
-    shown = overlay(task, lease, record)
+    fields = read_fields(data, path=path, expected_id=task_id)
+    written = fields.get("status", Status.PENDING)
+    kept = record(task_id) if lease is None and _may_be_parked(written, fields) else None
+    status, attempt, not_before = view(written, fields.get("attempt", 0), fields.get("not_before"), lease, kept)
+    created = fields.get("created_at")
     return TaskSummary(
-        id=task.id,
-        status=shown.status,
-        priority=task.priority,
-        created=task.created_at.timestamp() if task.created_at else seen_ns / 1e9,
-        not_before=shown.not_before.timestamp() if shown.not_before else 0.0,
-        attempt=shown.attempt,
-        depends_on=task.depends_on,
-        digest=task.digest,
-        written=task.status if lease is not None else None,
+        id=task_id,
+        status=status,
+        priority=fields.get("priority", Priority.MEDIUM),
+        created=created.timestamp() if created else seen_ns / 1e9,
+        not_before=not_before.timestamp() if not_before else 0.0,
+        attempt=attempt,
+        depends_on=fields.get("depends_on", ()),
+        digest=hashlib.sha256(data).hexdigest(),
+        written=written if lease is not None else None,
     )
+
+
+def _may_be_parked(written: Status, fields: Mapping[str, Any]) -> bool:
+    # Parking writes into the file, so a pending task that was never written to has no record to ask.
+    return written is Status.PENDING and "updated_at" in fields
