@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from autopilot.errors import StorageError
@@ -40,11 +41,16 @@ class Memory:
 
             self.history.load(self._path)
             self._reader = Reader(self._folder, self.history.cursor)
-        lines = [record.line for record in self._reader.records()]
-        if lines:
-            self.history.fold_lines(lines, self._reader.cursor)
-            self._unsaved += len(lines)
-        return len(lines)
+        before = self._unsaved
+        self.history.fold_lines(self._counted(self._reader))
+        if self._unsaved != before:
+            self.history.cursor = self._reader.cursor
+        return self._unsaved - before
+
+    def _counted(self, reader: Reader) -> Iterator[bytes]:
+        for record in reader.records():
+            self._unsaved += 1
+            yield record.line
 
     def save(self, *, at_least: int = _SAVE_AFTER) -> None:
         """Write the checkpoint when at least so many lines were folded since the last one."""

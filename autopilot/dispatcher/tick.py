@@ -357,6 +357,8 @@ class Dispatcher:
         except NotFoundError:
             return None
         self._running[task.id, lease.token] = self._as_running(task, chosen.info.name)
+        # What was just claimed may be the one attempt that a half-open breaker lets through.
+        self._control.refresh_history()
         started = _started(decision, lease.token)
         if not self._start(task, record, lease):
             return None

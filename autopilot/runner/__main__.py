@@ -40,7 +40,6 @@ def main(argv: list[str]) -> int:
     """Serve the dispatcher at the other end of the socket until it is gone and the last runner has ended."""
     _, root, fd = argv
     os.setsid()
-    os.umask(0o077)
     os.chdir(root)
     set_not_dumpable()
     become_subreaper()

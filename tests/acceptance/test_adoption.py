@@ -78,6 +78,25 @@ def test_a_tick_that_does_not_wait_leaves_its_attempts_to_their_runners(root: Pa
     assert ctl_json(root, "task", "show", "quick")["status"] == "done"
 
 
+def test_files_that_an_attempt_makes_are_the_users_own(root: Path) -> None:
+    ctl(
+        root,
+        "task",
+        "create",
+        "--id",
+        "make",
+        "--title",
+        "Make",
+        "--command",
+        "echo data > made.txt; umask > umask.txt",
+    )
+    ctl_json(root, "dispatch", "tick")
+    mine = os.umask(0o022)
+    os.umask(mine)
+    assert int((root.parent / "umask.txt").read_text(), 8) == mine
+    assert (root.parent / "made.txt").stat().st_mode & 0o777 == 0o666 & ~mine
+
+
 def test_a_cancel_ends_every_process_of_the_attempt(root: Path) -> None:
     pids = root.parent / "pids"
     command = f"trap '' TERM; (trap '' TERM; setsid sleep 600 & echo $! >> {pids}; wait) & echo $$ >> {pids}; wait"
