@@ -244,11 +244,12 @@ class FileStore(Store):
         lease = self._leases.read(task_id)
         if lease is not None:
             return lease.record
-        kept = self._leases.record(task_id)
-        if kept is not None:
-            return kept
         task = self._files.load(task_id) if os.path.lexists(path) else None
-        return self._fresh_record(task_id, task)
+        return self._record_with(task_id, task)
+
+    def _record_with(self, task_id: str, task: Task | InvalidTask | None) -> TaskRecord:
+        kept = self._leases.record(task_id)
+        return self._fresh_record(task_id, task) if kept is None else protocol.as_edited(kept, task)
 
     def _fresh_record(self, task_id: str, task: Task | InvalidTask | None) -> TaskRecord:
         attempt = max(task.attempt if isinstance(task, Task) else 0, self._leases.last_run(task_id))
@@ -275,7 +276,7 @@ class FileStore(Store):
                 stripe.enter_context(self._locks.task(task_id))
                 task = self._claimable(task_id, digest)
                 protocol.check_slots(self._leases.all(beats=False), executor, limits)
-                record = self._leases.record(task_id) or self._fresh_record(task_id, task)
+                record = self._record_with(task_id, task)
                 lease = protocol.claimed(
                     record,
                     token=max(record.token, task.attempt, self._leases.last_run(task_id)) + 1,
@@ -374,7 +375,7 @@ class FileStore(Store):
                     task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
                 )
             protocol.check_movable(task, self._leases.read(task_id), ending.status, expected)
-            record = self._leases.record(task_id) or self._fresh_record(task_id, task)
+            record = self._record_with(task_id, task)
             last = protocol.moved(record, ending, owner=self._identity(), clock=self._clock)
             self._leases.write(last, "move.lease")
             return self._projector.ending(last, "move.md")

@@ -260,9 +260,12 @@ def _read(path: str, watch: bool) -> Text:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EISDIR, "not a regular file", path)
         busy = watch and being_written(fd)
-        data = os.read(fd, LARGEST + 1)
-        while 0 < len(data) <= LARGEST and (more := os.read(fd, LARGEST + 1 - len(data))):
+        wanted = min(status.st_size, LARGEST) + 1
+        data = os.read(fd, wanted)
+        # As many bytes as were asked for: it has grown since, or it is larger than any task may be.
+        while wanted <= len(data) <= LARGEST and (more := os.read(fd, LARGEST + 1 - len(data))):
             data += more
+            wanted = len(data)
         return Text(data, status, busy)
     finally:
         os.close(fd)

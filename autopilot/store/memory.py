@@ -204,10 +204,11 @@ class MemoryStore(Store):
             lease = self._root.leases.get(task_id)
             if lease is not None:
                 return lease.record
-            return self._root.records.get(task_id) or self._fresh_record(task_id)
+            task = self._load(task_id) if task_id in self._root.texts else None
+            kept = self._root.records.get(task_id)
+            return self._fresh_record(task_id, task) if kept is None else protocol.as_edited(kept, task)
 
-    def _fresh_record(self, task_id: str) -> TaskRecord:
-        task = self._load(task_id) if task_id in self._root.texts else None
+    def _fresh_record(self, task_id: str, task: Task | InvalidTask | None) -> TaskRecord:
         attempt, status = (task.attempt, task.status) if isinstance(task, Task) else (0, Status.PENDING)
         return protocol.fresh_record(task_id, attempt, status, self._clock.now())
 

@@ -16,6 +16,7 @@ from autopilot.models import (
     Ending,
     Event,
     EventDraft,
+    InvalidTask,
     Lease,
     LeaseState,
     Status,
@@ -29,6 +30,7 @@ from autopilot.system.processes import ProcessIdentity
 
 __all__ = [
     "MOST_CREATE_EVENTS",
+    "as_edited",
     "check_claimable",
     "check_current",
     "check_movable",
@@ -98,6 +100,30 @@ def fresh_record(task_id: str, attempt: int, status: Status, now: datetime) -> T
     """
     seq = int(now.timestamp()) if attempt else MOST_CREATE_EVENTS
     return TaskRecord(task_id=task_id, token=attempt, seq=seq, projected=status)
+
+
+_ENDS = frozenset({Status.DONE, Status.BLOCKED, Status.CANCELLED})
+
+
+def as_edited(record: TaskRecord, task: Task | InvalidTask | None) -> TaskRecord:
+    """The record, seen with the file: where a person set an ended task back to pending, the counters begin anew.
+
+    The token stays, so that the next attempt is fenced off from the earlier ones; what those said and where their
+    sessions are helps the next one.
+    """
+    if record.projected not in _ENDS or not isinstance(task, Task) or task.status is not Status.PENDING:
+        return record
+    return attrs.evolve(
+        record,
+        used=0,
+        lost=0,
+        unavailable=0,
+        failed_on=(),
+        spent_usd=0.0,
+        not_before=None,
+        reason=None,
+        projected=Status.PENDING,
+    )
 
 
 def stamp(record: TaskRecord, drafts: Sequence[EventDraft], clock: Clock) -> tuple[TaskRecord, tuple[Event, ...]]:

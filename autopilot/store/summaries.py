@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
+
 from autopilot.models import Lease, Priority, Status, TaskRecord
 from autopilot.store.contract import TaskSummary
 from autopilot.store.protocol import view
 from autopilot.taskfile import read_fields
 
-__all__ = ["RACY_NS", "mark_of", "settled", "summarise"]
+__all__ = ["RACY_NS", "mark_of", "quick_summary", "settled", "summarise"]
 
 RACY_NS = 2_000_000_000
 """A file that was changed within this time of being looked at may change again under the same time stamp: some
@@ -56,19 +58,51 @@ def summarise(
     kept = record(task_id) if lease is None and _may_be_parked(written, fields) else None
     status, attempt, not_before = view(written, fields.get("attempt", 0), fields.get("not_before"), lease, kept)
     created = fields.get("created_at")
-    return TaskSummary(
-        id=task_id,
-        status=status,
-        priority=fields.get("priority", Priority.MEDIUM),
-        created=created.timestamp() if created else seen_ns / 1e9,
-        not_before=not_before.timestamp() if not_before else 0.0,
-        attempt=attempt,
-        depends_on=fields.get("depends_on", ()),
-        digest=hashlib.sha256(data).hexdigest(),
-        written=written if lease is not None else None,
+    return quick_summary(
+        task_id,
+        status,
+        fields.get("priority", Priority.MEDIUM),
+        created.timestamp() if created else seen_ns / 1e9,
+        not_before.timestamp() if not_before else 0.0,
+        attempt,
+        fields.get("depends_on", ()),
+        hashlib.sha256(data).hexdigest(),
+        written if lease is not None else None,
     )
 
 
 def _may_be_parked(written: Status, fields: Mapping[str, Any]) -> bool:
     # Parking writes into the file, so a pending task that was never written to has no record to ask.
     return written is Status.PENDING and "updated_at" in fields
+
+
+_new = object.__new__
+_id, _status, _priority, _created, _not_before, _attempt, _depends_on, _digest, _written = (
+    getattr(TaskSummary, field.name).__set__ for field in attrs.fields(TaskSummary)
+)
+
+
+def quick_summary(
+    task_id: str,
+    status: Status,
+    priority: Priority,
+    created: float,
+    not_before: float,
+    attempt: int,
+    depends_on: tuple[str, ...],
+    digest: str,
+    written: Status | None,
+) -> TaskSummary:
+    """A ``TaskSummary`` in half the time that its constructor takes, which checks nothing either. A start makes
+    one for every file there is."""
+    summary = _new(TaskSummary)
+    _id(summary, task_id)
+    _status(summary, status)
+    _priority(summary, priority)
+    _created(summary, created)
+    _not_before(summary, not_before)
+    _attempt(summary, attempt)
+    _depends_on(summary, depends_on)
+    _digest(summary, digest)
+    _written(summary, written)
+    return summary

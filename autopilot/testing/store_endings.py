@@ -221,6 +221,19 @@ class EndingTests(StoreCase):
         store.move("one", self.moving(store, "one", Status.PENDING, not_before=None), expected=Status.PENDING)
         assert getattr(store.get("one"), "not_before", "") is None
 
+    def test_a_person_who_sets_an_ended_task_back_begins_its_counters_anew(self, store: Store) -> None:
+        store.create(draft("one"))
+        lease = self.claim(store, "one")
+        spent = attrs.evolve(lease.record, used=1, failed_on=("shell",), earlier_failure="it broke")
+        begun = self.start(store, lease)
+        store.finish(begun, Ending(status=Status.BLOCKED, record=spent))
+        assert store.record("one").used == 1
+        store.edit("one", {"status": "pending"})
+        record = store.record("one")
+        assert (record.used, record.failed_on, record.token) == (0, (), 1)
+        again = self.claim(store, "one")
+        assert (again.token, again.record.used, again.record.earlier_failure) == (2, 0, "it broke")
+
     def test_a_status_that_nobody_holds_is_repaired(self, store: Store) -> None:
         store.create(draft("one", status="in_progress", attempt="4"))
         assert store.record("one").token == 4
