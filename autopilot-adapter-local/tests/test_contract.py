@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from autopilot_adapter_local import LocalExecutor
-
 from autopilot.models import Task
 from autopilot.testing.executors import CommandExecutorContract
+from autopilot_adapter_local import LocalExecutor
 
 
 class TestLocalExecutor(CommandExecutorContract):

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from autopilot_adapter_local import LocalExecutor
-from autopilot_adapter_local.plugin import autopilot_executors
 
 from autopilot import AttemptContext, Limits, Outcome, OutcomeKind, Task
+from autopilot_adapter_local import LocalExecutor
+from autopilot_adapter_local.plugin import autopilot_executors
 
 
 class Place:
