@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from autopilot.errors import BusyError
 from autopilot.system.durable import ensure_folder, storage_error
@@ -35,20 +33,21 @@ class FileLock:
         self._timeout = timeout
         self._fd = -1
 
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Hold the lock.
+    def __call__(self) -> FileLock:
+        """For ``with lock():``, which holds the lock.
 
         Raises:
             BusyError: the timeout ran out.
             StorageError: the lock file cannot be made.
         """
-        fd = self._open()
-        self._acquire(fd)
-        try:
-            yield
-        finally:
-            fcntl.flock(fd, fcntl.LOCK_UN)
+        return self
+
+    def __enter__(self) -> None:
+        self._acquire(self._open())
+
+    def __exit__(self, *fault: object) -> None:
+        if self._fd >= 0:  # else it was released on the way
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; the caller must ``release``. For locks held for a process's life."""
