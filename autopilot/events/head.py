@@ -8,6 +8,7 @@ after a power cut it may be old, and then the segments are read. Deleting it los
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 
 import attrs
@@ -19,8 +20,11 @@ __all__ = ["GENESIS", "Anchor", "HeadFile", "Tail"]
 GENESIS = "0" * 64
 """``prev`` of the first event of all."""
 
-_WIDTH = 192
 _NAME = "events.head"
+# number, size, events, digest, latest; then a CRC-32 of these. Fixed in size, and within one page of memory.
+_FIELDS = struct.Struct("<QQQ32s27s")
+_CHECKSUM = struct.Struct("<I")
+_WIDTH = _FIELDS.size + _CHECKSUM.size
 
 
 @attrs.frozen(kw_only=True)
@@ -92,15 +96,15 @@ class HeadFile:
                 os.close(fd)
 
     def write(self, tail: Tail) -> None:
-        """Overwrite the record."""
-        body = f"{tail.number} {tail.size} {tail.events} {tail.digest} {tail.latest or '-'}"
-        text = f"{body} {zlib.crc32(body.encode()):08x}"
+        """Overwrite the record; what does not fit (a hand wrote the segment) is not recorded."""
         try:
+            digest, latest = bytes.fromhex(tail.digest), tail.latest.encode("ascii")
+            body = _FIELDS.pack(tail.number, tail.size, tail.events, digest, latest)
             if self._fd < 0:
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._fd = os.open(self._path, flags, 0o600)
-            os.pwrite(self._fd, f"{text:<{_WIDTH - 1}}\n".encode(), 0)
-        except OSError:
+            os.pwrite(self._fd, body + _CHECKSUM.pack(zlib.crc32(body)), 0)
+        except (OSError, ValueError, struct.error):
             pass
 
     def close(self) -> None:
@@ -111,9 +115,7 @@ class HeadFile:
 
 
 def _parse(data: bytes) -> Tail | None:
-    body, _, checksum = data.decode("ascii", "replace").strip().rpartition(" ")
-    fields = body.split(" ")
-    if len(fields) != 5 or checksum != f"{zlib.crc32(body.encode()):08x}":
+    if len(data) != _WIDTH or _CHECKSUM.pack(zlib.crc32(data[:-4])) != data[-4:]:
         return None
-    number, size, events, digest, latest = fields
-    return Tail(int(number), int(size), int(events), digest, "" if latest == "-" else latest)
+    number, size, events, digest, latest = _FIELDS.unpack_from(data)
+    return Tail(number, size, events, digest.hex(), latest.rstrip(b"\0").decode("ascii", "replace"))

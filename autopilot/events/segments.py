@@ -109,9 +109,10 @@ def origin(fd: int) -> Tail | None:
         return Tail() if value.get("prev") == GENESIS else None
     said = value["payload"]
     try:
-        return Tail(int(said["segment"]), 0, int(said["events"]), str(said["head"]), str(said["latest"]))
+        before = Tail(int(said["segment"]), 0, int(said["events"]), str(said["head"]), str(said["latest"]))
     except (KeyError, TypeError, ValueError):
         return None
+    return before if before.number > 1 and before.events >= 0 else None
 
 
 def _first_line(fd: int) -> bytes:

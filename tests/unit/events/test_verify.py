@@ -180,17 +180,23 @@ def test_repeated_events_are_in_order(log):
     assert report.duplicates == 2
 
 
+def hostile(event_type: str, payload: str, rest: str = '"source":"s","trace_id":null,"prev":"x"') -> bytes:
+    return f'{{"id":"a","event_type":"{event_type}","timestamp":"t","payload":{payload},{rest}}}'.encode()
+
+
 @pytest.mark.parametrize(
     "line",
     [
         b"junk",
-        b'{"id":"a","event_type":"b.c","timestamp":"t","payload":{}}',
-        b'{"id":"a","event_type":"b.c","timestamp":"t","source":"s","trace_id":7,"payload":{},"prev":"x"}',
-        b'{"id":"a","event_type":"b.c","timestamp":"t","source":1,"trace_id":null,"payload":{},"prev":"x"}',
-        b'{"id":"a","event_type":"log.rotated","timestamp":"t","source":"s","trace_id":null,"payload":{"segment":"x","events":"y"},"prev":"x"}',
-        b'{"id":"a","event_type":"log.pruned","timestamp":"t","source":"s","trace_id":null,"payload":{"removed":7},"prev":"x"}',
-        b'{"id":"a","event_type":"log.pruned","timestamp":"t","source":"s","trace_id":null,"payload":{"removed":[7]},"prev":"x"}',
-        b'{"id":"a","event_type":"log.healed","timestamp":"t","source":"s","trace_id":null,"payload":{"missing_events":"x"},"prev":"x"}',
+        hostile("b.c", "{}", '"source":"s"'),
+        hostile("b.c", "{}", '"source":"s","trace_id":7,"prev":"x"'),
+        hostile("b.c", "{}", '"source":1,"trace_id":null,"prev":"x"'),
+        hostile("log.rotated", '{"segment":"x","events":"y"}'),
+        hostile("log.rotated", '{"segment":-5,"events":-1,"head":"zz","latest":"ü"}'),
+        hostile("log.rotated", '{"segment":9,"events":3,"head":"zz","latest":"ü"}'),
+        hostile("log.pruned", '{"removed":7}'),
+        hostile("log.pruned", '{"removed":[7]}'),
+        hostile("log.healed", '{"missing_events":"x"}'),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])

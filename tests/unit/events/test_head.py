@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autopilot.events.head import GENESIS, HeadFile, Tail
+
+TAIL = Tail(3, 4711, 99, "ab" * 32, "2026-11-22T09:14:03.123456Z")
+
+
+@pytest.fixture
+def head(tmp_path):
+    head = HeadFile(str(tmp_path))
+    yield head
+    head.close()
+
+
+@pytest.mark.parametrize("tail", [TAIL, Tail(), Tail(1, 2**63, 2**40, GENESIS, "")])
+def test_what_is_written_is_read(head, tmp_path, tail):
+    assert head.read() is None
+    head.write(TAIL)
+    head.write(tail)
+    assert head.read() == HeadFile(str(tmp_path)).read() == tail
+
+
+def test_any_changed_or_missing_byte_is_noticed(head, tmp_path):
+    head.write(TAIL)
+    path = Path(tmp_path, "events.head")
+    whole = path.read_bytes()
+    for n in range(len(whole)):
+        path.write_bytes(whole[:n] + bytes([whole[n] ^ 1]) + whole[n + 1 :])
+        assert head.read() is None
+        path.write_bytes(whole[:n])
+        assert head.read() is None
+
+
+@pytest.mark.parametrize(
+    "tail", [Tail(-1), Tail(2**65), Tail(1, 1, 1, "no hash"), Tail(1, 1, 1, GENESIS, "gestern früh")]
+)
+def test_what_does_not_fit_is_not_recorded(head, tail):
+    head.write(TAIL)
+    head.write(tail)
+    assert head.read() == TAIL
+
+
+def test_a_link_is_not_followed(head, tmp_path):
+    os.symlink(tmp_path / "elsewhere", tmp_path / "events.head")
+    head.write(TAIL)
+    assert head.read() is None
+    assert not (tmp_path / "elsewhere").exists()
