@@ -76,7 +76,6 @@ def _run_command(work: Work, number: int, command: str) -> Verdict:
 
 def _supervise(work: Work, child: Child) -> End:
     watcher: Watcher = work.watcher
-    work.trail.note(child.pid)
     end = watcher.watch(child)
     # A command that ended by itself has no claim on a grace for what it left running.
     watcher.clear(child, 0.0 if end is End.EXITED else work.spec.limits.grace_s)

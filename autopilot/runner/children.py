@@ -11,6 +11,7 @@ import attrs
 
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.failpoints import write_all
+from autopilot.system.tree import die_with_parent
 
 __all__ = ["ChildWork", "Forked", "Setting", "fork_child"]
 
@@ -30,11 +31,13 @@ class Setting:
         environment: all that it may see.
         workdir: its working folder, where that exists.
         wakeup: the runner's, for the child to let go of.
+        parent: the runner's pid.
     """
 
     environment: Mapping[str, str]
     workdir: str
     wakeup: Wakeup
+    parent: int = attrs.field(factory=os.getpid)
 
 
 @attrs.frozen
@@ -53,6 +56,8 @@ class Forked:
 
 def fork_child(work: ChildWork, setting: Setting) -> Forked:
     """Run ``work`` in a child with a session of its own, in its setting, and with no descriptor but its pipes.
+
+    The child dies with its parent, where the system can do that.
 
     Raises:
         OSError: no more processes or descriptors.
@@ -78,6 +83,9 @@ def fork_child(work: ChildWork, setting: Setting) -> Forked:
 def _become_child(work: ChildWork, setting: Setting, talking: int, printing: int) -> None:
     code = _CRASHED
     try:
+        die_with_parent()
+        if os.getppid() != setting.parent:  # it died before we could say so
+            return
         os.setsid()
         setting.wakeup.close()
         talking = _keep_only(talking, printing)

@@ -108,12 +108,10 @@ def _do(work: Work) -> int:
 
 
 def _work(spec: AttemptSpec, keeper: Keeper, wakeup: Wakeup, clock: Clock) -> Work:
-    trail = Trail(spec.run_dir, clock)
     return Work(
         spec=spec,
         keeper=keeper,
-        watcher=Watcher(keeper, trail, wakeup, clock),
-        trail=trail,
+        watcher=Watcher(keeper, Trail(spec.run_dir, clock), wakeup, clock),
         wakeup=wakeup,
         clock=clock,
         environ=dict(os.environ),
@@ -154,7 +152,6 @@ def _execute(work: Work) -> tuple[Outcome, int]:
     except OSError as fault:
         message = f"no process could be started for the executor: {os.strerror(fault.errno or 0)}"
         return Outcome(kind=OutcomeKind.UNAVAILABLE, message=message, hint="check `ulimit -u` and memory"), 0
-    work.trail.note(forked.pid)
     failpoint("runner.forked")
     talk, sink = Talk(forked.talk, work.clock), work.sink("host.log")
     child = _host_child(spec, forked.pid, talk, LogPipe(forked.log, sink))

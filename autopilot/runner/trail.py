@@ -7,7 +7,7 @@ import os
 from autopilot.errors import StorageError
 from autopilot.runner.folders import write_tree
 from autopilot.system.clock import Clock
-from autopilot.system.process_table import descendant_rows, row_of
+from autopilot.system.process_table import descendant_rows
 from autopilot.system.processes import boot_id
 
 __all__ = ["Trail"]
@@ -20,7 +20,8 @@ class Trail:
     """Keeps ``tree.json`` in step with the process tree; what cannot be written is left out.
 
     A look costs a pass over the process table, so that looks become rarer, from one a second to one in ten,
-    while nothing changes.
+    while nothing changes. Nothing is noted in the first second: children of the runner that run our code die with
+    it, and programs carry the mark.
     """
 
     def __init__(self, run_dir: str, clock: Clock) -> None:
@@ -29,12 +30,6 @@ class Trail:
         self._noted: list[tuple[int, str]] = []
         self._pause = _FIRST_S
         self._due = clock.monotonic() + _FIRST_S
-
-    def note(self, pid: int) -> None:
-        """Note one child that has just been started."""
-        row = row_of(pid)
-        if row is not None:
-            self._write([*self._noted, (row.pid, row.start)])
 
     def look(self) -> None:
         """Note all descendants, when it is time to."""

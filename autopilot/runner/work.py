@@ -11,7 +11,6 @@ from autopilot.models import AttemptSpec
 from autopilot.runner.children import Setting
 from autopilot.runner.keeper import Keeper
 from autopilot.runner.logs import Sink, redactor_for
-from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
 from autopilot.runner.watch import Watcher
 from autopilot.system.clock import Clock
@@ -31,7 +30,6 @@ class Work:
     spec: AttemptSpec
     keeper: Keeper
     watcher: Watcher
-    trail: Trail
     wakeup: Wakeup
     clock: Clock
     environ: Mapping[str, str]

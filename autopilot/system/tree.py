@@ -11,6 +11,7 @@ was seen in the tree.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ __all__ = [
     "KillReport",
     "become_subreaper",
     "descendants",
+    "die_with_parent",
     "kill_processes",
     "kill_tree",
     "mark_entry",
@@ -34,6 +36,7 @@ __all__ = [
     "set_not_dumpable",
 ]
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_PAUSE_S = 0.001
@@ -61,15 +64,21 @@ class KillReport:
     exit_codes: Mapping[int, int] = attrs.field(factory=dict)
 
 
-def _prctl(option: int, value: int) -> bool:
+@functools.cache
+def _libc_prctl() -> Callable[..., int] | None:
     if sys.platform != "linux":
-        return False
+        return None
     import ctypes
 
     try:
-        return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+        return ctypes.CDLL(None, use_errno=True).prctl
     except (OSError, AttributeError):
-        return False
+        return None
+
+
+def _prctl(option: int, value: int) -> bool:
+    prctl = _libc_prctl()
+    return prctl is not None and prctl(option, value, 0, 0, 0) == 0
 
 
 def become_subreaper() -> bool:
@@ -88,6 +97,15 @@ def set_not_dumpable() -> bool:
     a fork inherits it, an execve undoes it.
     """
     return _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def die_with_parent() -> bool:
+    """Have the kernel send SIGKILL to this process when its parent dies, and not just when somebody notices.
+
+    Not inherited by children. The parent must be single-threaded: the signal comes when the thread that forked
+    ends. Returns False where the system has no such thing.
+    """
+    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def kill_tree(

@@ -292,9 +292,14 @@ def test_a_reclaim_waits_for_the_launcher_and_not_for_ever(place: Arena, monkeyp
     assert isinstance(answer, Deferred)
     assert "launcher" in answer.reason
     assert is_alive(now.guardian)
+    other = place.start(HANGS.replace("ran", "other"), task_id=f"{place.task_id}.other")
+    (another,) = pids_in(place.work / "other")
     until(lambda: isinstance(clear(now, place.run_dir(now), clock=SystemClock(), grace_s=0.1), Cleared), "an end")
     assert is_alive(now.guardian) is False
     assert not alive(pid)
+    # Attempts of other tasks under the same launcher go on.
+    assert alive(another)
+    assert is_alive(place.started(other).owner)
 
 
 def test_the_launcher_tries_again_to_say_that_a_runner_is_gone(tmp_path):

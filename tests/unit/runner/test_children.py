@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
+import time
 
 import pytest
 
 from autopilot.runner.children import Setting, fork_child
 from autopilot.runner.wakeup import Wakeup
+from autopilot.system.processes import identify, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 
@@ -101,3 +105,40 @@ def test_low_descriptors_are_no_trouble(setting):
     finally:
         os.dup2(saved, 0)
         os.close(saved)
+
+
+def test_a_child_dies_with_its_parent(tmp_path):
+    """A runner that is killed takes its host along at once, whoever is there to notice."""
+    runner = os.fork()
+    if runner == 0:
+        try:
+
+            def work(say):
+                (tmp_path / "pid").write_text(str(os.getpid()))
+                select.select([], [], [], 1000)
+                return 0
+
+            fork_child(work, Setting({}, str(tmp_path), Wakeup()))
+            select.select([], [], [], 1000)
+        finally:
+            os._exit(1)
+    written = wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    host = identify(int(written))
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+    wait_for(lambda: not is_alive(host))
+
+
+def test_a_child_whose_parent_is_gone_already_does_nothing(tmp_path):
+    wakeup = Wakeup()
+    setting = Setting({}, str(tmp_path), wakeup, parent=1)
+    assert run(lambda say: say(b"work") or 0, setting) == (70, b"", b"")
+    wakeup.close()
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found

@@ -1,4 +1,4 @@
-"""The process tree is noted at once, then when it changes, and looked at ever more rarely while it does not."""
+"""The process tree is noted when it changes, and looked at ever more rarely while it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from autopilot.runner.folders import read_tree
 from autopilot.runner.trail import Trail
 from autopilot.system.process_table import Row
-from autopilot.system.processes import boot_id, identify
+from autopilot.system.processes import boot_id
 
 
 class Clock:
@@ -40,17 +40,6 @@ def table(monkeypatch):
 
 def noted(folder):
     return read_tree(str(folder), boot_id())
-
-
-def test_a_child_is_noted_at_once(tmp_path):
-    Trail(str(tmp_path), Clock()).note(os.getpid())
-    assert noted(tmp_path) == [(os.getpid(), identify().start_time)]
-
-
-def test_a_child_that_is_gone_already_is_not(tmp_path):
-    Trail(str(tmp_path), Clock()).note(2**22 + 1)
-    assert noted(tmp_path) == []
-    assert not (tmp_path / "tree.json").exists()
 
 
 def test_descendants_are_noted_when_they_change(tmp_path, table):
