@@ -27,7 +27,7 @@ from autopilot.models import (
 )
 from autopilot.system.clock import format_instant
 
-__all__ = ["Backoff", "conclude", "judge", "result_event", "spent_by", "summary_of"]
+__all__ = ["Backoff", "conclude", "judge", "needs_onward", "result_event", "spent_by", "summary_of"]
 
 _ONLY_BUSY = frozenset({"no_slot", "refused"})
 """Answers of the router that mean: somebody else can, but not at this moment."""
@@ -57,6 +57,14 @@ def judge(result: AttemptResult) -> Outcome:
         said = "; ".join(f"{verdict.name}: {verdict.detail or 'failed'}" for verdict in failed)
         return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=f"verification failed: {said}")
     return outcome
+
+
+_FAIL_OVER = frozenset({Next.FAIL_OVER_OR_PARK, Next.FAIL_OVER_OR_BACK_OFF, Next.FAIL_OVER_OR_BLOCK})
+
+
+def needs_onward(result: AttemptResult) -> bool:
+    """Whether what becomes of the task depends on who else could take it."""
+    return POLICIES[judge(result).kind].then in _FAIL_OVER
 
 
 def spent_by(record: TaskRecord, result: AttemptResult, judged: Outcome) -> TaskRecord:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from autopilot.dispatcher.endings import Backoff, conclude
+from autopilot.dispatcher.endings import Backoff, conclude, needs_onward
 from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TransitionError
 from autopilot.models import (
     AttemptResult,
@@ -99,7 +99,7 @@ class Reconciler:
 
     def _adopt(self, lease: Lease, result: AttemptResult) -> Adopted | None:
         task = self._task_of(lease)
-        onward = self._means.onward(task, lease, result)
+        onward = self._means.onward(task, lease, result) if needs_onward(result) else None
         ending = conclude(
             task,
             lease.record,
