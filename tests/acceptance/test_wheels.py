@@ -83,3 +83,19 @@ def test_the_core_alone_says_which_package_to_install(wheels: Path, environment:
     assert json.loads(env.ctl("dispatch", "tick", "-o", "json")) == []
     assert "autopilot-core[local]" in env.ctl("why", "hello")
     assert json.loads(env.ctl("executors", "list", "-o", "json")) == []
+
+
+@pytest.mark.parametrize(
+    ("adapter", "executor"),
+    [("claude", "claude-code"), ("codex", "codex"), ("kimi", "kimi"), ("openclaw", "openclaw")],
+)
+def test_one_adapter_brings_its_executor_and_nothing_else(
+    wheels: Path, environment: Callable[[], Any], adapter: str, executor: str
+) -> None:
+    if not list(wheels.glob(f"autopilot_adapter_{adapter}-*.whl")):
+        pytest.fail(f"there is no wheel of autopilot-adapter-{adapter}")
+    env = environment()
+    env.pip("install", "--find-links", str(wheels), "autopilot-core", f"autopilot-adapter-{adapter}")
+    (row,) = json.loads(env.ctl("executors", "list", "-o", "json"))
+    assert row["name"] == executor
+    assert row["healthy"] or row["hint"], "an executor that cannot be used says how to mend it"
