@@ -25,7 +25,7 @@ __all__ = ["LOST_SIGHT", "Ended", "Launcher"]
 LOST_SIGHT = 255
 """The exit code of a runner whose launcher died or was let go first: nobody knows it; the store has the truth."""
 
-_ANSWER_S = 60.0
+_ANSWER_S = 30.0
 _LOG_BYTES = 1024 * 1024
 _LINE_BYTES = 65536
 

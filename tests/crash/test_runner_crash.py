@@ -28,6 +28,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are 
 
 MARKS = "import os\nopen('ran', 'a').write(f'{os.getpid()}\\n')\n"
 HANGS = MARKS + "import time; time.sleep(1000)"
+STAYS = "echo $$ >>ran; exec sleep 1000"
+"""The same as a program: the host dies with its runner, a program does not."""
 
 
 def started(place: Arena) -> list[int]:
@@ -269,7 +271,7 @@ def test_a_runner_that_breaks_says_so_in_the_launchers_log(place: Arena):
 
 
 def test_a_stopped_launcher_is_woken_to_say_that_a_runner_is_gone(place: Arena):
-    lease = place.start(HANGS)
+    lease = place.start(STAYS, executor="shell")
     now = place.started(lease)
     (pid,) = pids_in(place.work / "ran")
     os.kill(now.guardian.pid, signal.SIGSTOP)
@@ -283,7 +285,7 @@ def test_a_stopped_launcher_is_woken_to_say_that_a_runner_is_gone(place: Arena):
 
 def test_a_reclaim_waits_for_the_launcher_and_not_for_ever(place: Arena, monkeypatch):
     """A launcher that never says that it has cleared up: the disk refuses its word."""
-    lease = place.start(HANGS)
+    lease = place.start(STAYS, executor="shell")
     now = attrs.evolve(place.started(lease), ttl_s=1.5)
     (pid,) = pids_in(place.work / "ran")
     monkeypatch.setattr("autopilot.runner.reclaim.read_reaped", lambda run_dir: None)
@@ -292,7 +294,7 @@ def test_a_reclaim_waits_for_the_launcher_and_not_for_ever(place: Arena, monkeyp
     assert isinstance(answer, Deferred)
     assert "launcher" in answer.reason
     assert is_alive(now.guardian)
-    other = place.start(HANGS.replace("ran", "other"), task_id=f"{place.task_id}.other")
+    other = place.start(STAYS.replace("ran", "other"), executor="shell", task_id=f"{place.task_id}.other")
     (another,) = pids_in(place.work / "other")
     until(lambda: isinstance(clear(now, place.run_dir(now), clock=SystemClock(), grace_s=0.1), Cleared), "an end")
     assert is_alive(now.guardian) is False
