@@ -1,4 +1,4 @@
-"""What people do to tasks: cancel and retry; and telling once of each file that cannot be read."""
+"""What people do: cancel, retry, pause; and telling once of each file that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from autopilot.dispatcher.hold import Hold, HoldMode, clear_hold, write_hold
 from autopilot.errors import BusyError, TransitionError
 from autopilot.models import (
     ALLOWED_TRANSITIONS,
@@ -26,7 +27,7 @@ from autopilot.system.durable import ensure_folder, read_file, replace_file
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["cancel", "fresh_record", "report_invalid", "retry"]
+__all__ = ["cancel", "fresh_record", "impose_hold", "lift_hold", "report_invalid", "retry"]
 
 _KEPT_DIGESTS = 10_000
 
@@ -99,6 +100,24 @@ def fresh_record(record: TaskRecord) -> TaskRecord:
     return attrs.evolve(
         record, used=0, lost=0, unavailable=0, failed_on=(), spent_usd=0.0, not_before=None, reason=None
     )
+
+
+def impose_hold(control: Control, mode: str, by: str, event_type: str) -> None:
+    """Put a pause or drain in force, log it, and wake the dispatchers."""
+    control.ensure_root()
+    hold = Hold(mode=HoldMode(mode), by=by, at=format_instant(control.clock.now()))
+    write_hold(control.root.state, hold)
+    control.append([EventDraft(event_type=event_type, payload={"by": by})])
+    control.store.notify()
+
+
+def lift_hold(control: Control, by: str) -> bool:
+    """Lift a pause or drain; whether there was one."""
+    if not clear_hold(control.root.state):
+        return False
+    control.append([EventDraft(event_type="dispatcher.resumed", payload={"by": by})])
+    control.store.notify()
+    return True
 
 
 def report_invalid(control: Control, invalid: Iterable[InvalidTask]) -> None:

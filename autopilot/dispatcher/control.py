@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from autopilot.config.root import Root, make_root
-from autopilot.errors import NotFoundError, PluginError
+from autopilot.errors import PluginError
 from autopilot.models import (
     AttemptResult,
     Decision,
@@ -22,12 +22,11 @@ from autopilot.models import (
     Health,
     InvalidTask,
     Lease,
-    LeaseState,
     Task,
     TaskDraft,
     TaskRecord,
 )
-from autopilot.system.clock import Clock, SystemClock, format_instant
+from autopilot.system.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     from autopilot.config.settings import Settings
@@ -233,22 +232,14 @@ class Control:
 
     def resume(self, by: str = "") -> bool:
         """Lift a pause or drain; whether there was one."""
-        from autopilot.dispatcher.hold import clear_hold
+        from autopilot.dispatcher.changes import lift_hold
 
-        if not clear_hold(self.root.state):
-            return False
-        self.append([EventDraft(event_type="dispatcher.resumed", payload={"by": by or _user()})])
-        self.store.notify()
-        return True
+        return lift_hold(self, by or _user())
 
     def _hold(self, mode: str, by: str, event_type: str) -> None:
-        from autopilot.dispatcher.hold import Hold, HoldMode, write_hold
+        from autopilot.dispatcher.changes import impose_hold
 
-        self.ensure_root()
-        who = by or _user()
-        write_hold(self.root.state, Hold(mode=HoldMode(mode), by=who, at=format_instant(self.clock.now())))
-        self.append([EventDraft(event_type=event_type, payload={"by": who})])
-        self.store.notify()
+        impose_hold(self, mode, by or _user(), event_type)
 
     # ---------------------------------------------------------------- tasks
 
@@ -338,14 +329,11 @@ class Control:
         Raises:
             NotFoundError: there is none; the hint names close ones.
         """
-        import difflib
+        if name not in self.executors:
+            from autopilot.dispatcher.why import no_executor
 
-        if name in self.executors:
-            return self.executors[name]
-        close = difflib.get_close_matches(name, self.executors, n=1)
-        known = ", ".join(sorted(self.executors)) or "none is installed"
-        hint = f"did you mean {close[0]}?" if close else f"executors here: {known}"
-        raise NotFoundError(f"there is no executor {name}", hint=hint)
+            raise no_executor(name, self.executors)
+        return self.executors[name]
 
     def pool_of(self, name: str) -> str:
         """The quota pool of an executor; its name where it is not installed any more."""
@@ -353,26 +341,9 @@ class Control:
 
     def running(self) -> list[Running]:
         """The attempts that are held now."""
-        from autopilot.dispatcher.gates import Running
-        from autopilot.dispatcher.spec import workdir_of
+        from autopilot.dispatcher.why import running_now
 
-        found = []
-        for lease in self.store.leases():
-            if lease.state is LeaseState.ENDED:
-                continue
-            with contextlib.suppress(NotFoundError):
-                task = self.store.get(lease.task_id)
-                if isinstance(task, Task):
-                    found.append(
-                        Running(
-                            task_id=task.id,
-                            executor=lease.executor,
-                            task_type=task.task_type,
-                            workdir=workdir_of(self.root, task),
-                            touches=task.touches,
-                        )
-                    )
-        return found
+        return running_now(self)
 
     def decide(self, task: Task) -> Decision:
         """The router's answer for a task at this moment, without side effects."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from autopilot.dispatcher.gates import Running
 from autopilot.models import AttemptSpec, Lease, Limits, PluginRef, Task, TaskRecord, Workspace
 
 if TYPE_CHECKING:
@@ -13,13 +14,24 @@ if TYPE_CHECKING:
     from autopilot.config.settings import LimitSettings, Settings
     from autopilot.plugins.manager import LoadedExecutor
 
-__all__ = ["build_spec", "limits_of", "protected_touch", "run_folder", "workdir_of", "workspace_of"]
+__all__ = ["build_spec", "limits_of", "protected_touch", "run_folder", "running_of", "workdir_of", "workspace_of"]
 
 
 def workdir_of(root: Root, task: Task) -> str:
     """The folder a task works in: its ``repo`` (relative to the project's folder), else the project's folder."""
     base = str(root.project)
     return os.path.realpath(os.path.join(base, os.path.expanduser(task.repo))) if task.repo else base
+
+
+def running_of(root: Root, task: Task, executor: str) -> Running:
+    """What others must know of a task that is held."""
+    return Running(
+        task_id=task.id,
+        executor=executor,
+        task_type=task.task_type,
+        workdir=workdir_of(root, task),
+        touches=task.touches,
+    )
 
 
 def workspace_of(task: Task, workdir: str, *, changes_code: bool) -> Workspace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,11 @@ from autopilot.dispatcher.endings import Backoff
 from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
 from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
 from autopilot.dispatcher.routes import route_class
-from autopilot.dispatcher.spec import build_spec, protected_touch, workdir_of
-from autopilot.errors import AutopilotError, BusyError, LeaseLostError, NotFoundError, SetupError, StorageError
+from autopilot.dispatcher.spec import protected_touch, running_of, workdir_of
+from autopilot.dispatcher.starting import Starter
+from autopilot.errors import BusyError, NotFoundError
 from autopilot.models import (
     AttemptResult,
-    Candidate,
     Decision,
     Ending,
     EventDraft,
@@ -30,7 +29,7 @@ from autopilot.models import (
     Task,
     TaskRecord,
 )
-from autopilot.store.contract import SlotLimits, TaskSummary
+from autopilot.store.contract import TaskSummary
 from autopilot.system.processes import identify
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ __all__ = ["Dispatcher", "Started", "TickReport"]
 
 _ROUTES_AGAIN_S = 30.0
 _GATE_AGAIN_S = 5.0
+_BUSY_AGAIN_S = 1.0
 _PATIENCE_S = 0.25
 """How long one tick of ``run`` may judge tasks before it looks after the running ones again."""
 
@@ -96,7 +96,7 @@ class Dispatcher:
         self._running: dict[tuple[str, int], Running] = {}
         self._mine: dict[tuple[str, int], Started] = {}
         self._outcomes: dict[tuple[str, int], str] = {}
-        self._storage_down = False
+        self._starter = Starter(control, self._me)
         self._begun = False
         self._patience_s = float("inf")
         self._reconciler = Reconciler(
@@ -254,7 +254,26 @@ class Dispatcher:
         if dry_run:
             planned.append(self._as_running(task, decision.executor))
             return _started(decision, record.token + 1)
-        return self._claim_and_start(task, record, decision)
+        return self._start(task, decision)
+
+    def _start(self, task: Task, decision: Decision) -> Started | None:
+        try:
+            lease = self._starter.claim(task, decision, self._max_active)
+        except BusyError as busy:
+            if busy.code == "no_slot":
+                self._board.sleep(task.id, (ENDED,))
+            else:
+                self._board.sleep(task.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
+            return None
+        except NotFoundError:
+            return None
+        self._running[task.id, lease.token] = self._as_running(task, lease.executor)
+        # What was just claimed may be the one attempt that a half-open breaker lets through.
+        self._control.refresh_history()
+        if not self._starter.start(task, lease):
+            return None
+        started = self._mine[task.id, lease.token] = _started(decision, lease.token)
+        return started
 
     def _read(self, task_id: str) -> Task | None:
         try:
@@ -281,13 +300,7 @@ class Dispatcher:
         return refusals(task, record, around)
 
     def _as_running(self, task: Task, executor: str) -> Running:
-        return Running(
-            task_id=task.id,
-            executor=executor,
-            task_type=task.task_type,
-            workdir=workdir_of(self._control.root, task),
-            touches=task.touches,
-        )
+        return running_of(self._control.root, task, executor)
 
     def _refused(self, task: Task, record: TaskRecord, refusal: Refusal, dry_run: bool) -> None:
         if refusal.block and task.status is Status.PENDING and not dry_run:
@@ -330,78 +343,6 @@ class Dispatcher:
         key = route_class(task)
         self._board.sleep(task.id, (key,))
         self._board.alarm(key, until)
-
-    def _claim_and_start(self, task: Task, record: TaskRecord, decision: Decision) -> Started | None:
-        chosen = self._control.executors[str(decision.executor)]
-        try:
-            lease = self._store.claim(
-                task.id,
-                executor=chosen.info.name,
-                owner=self._me,
-                limits=SlotLimits(total=self._max_active, executor=chosen.slots),
-                ttl_s=self._settings.limits.lease_ttl_s,
-                digest=task.digest,
-                events=(
-                    _decision_event(task, decision, record.token + 1),
-                    EventDraft(
-                        event_type="task.claimed",
-                        payload={"attempt": record.token + 1, "executor": chosen.info.name, "pid": self._me.pid},
-                    ),
-                ),
-            )
-        except BusyError as busy:
-            self._board.sleep(task.id, (ENDED,), until=self._clock.now().timestamp() + 1.0)
-            if busy.code == "no_slot":
-                self._board.sleep(task.id, (ENDED,))
-            return None
-        except NotFoundError:
-            return None
-        self._running[task.id, lease.token] = self._as_running(task, chosen.info.name)
-        # What was just claimed may be the one attempt that a half-open breaker lets through.
-        self._control.refresh_history()
-        started = _started(decision, lease.token)
-        if not self._start(task, record, lease):
-            return None
-        self._mine[task.id, lease.token] = started
-        return started
-
-    def _start(self, task: Task, record: TaskRecord, lease: Lease) -> bool:
-        chosen = self._control.executors[lease.executor]
-        spec = build_spec(
-            self._control.root,
-            self._settings,
-            task,
-            lease,
-            chosen,
-            record=lease.record,
-            refs=self._control.plugins.refs,
-            text=self._control.text_of(task),
-        )
-        try:
-            self._control.launcher.start(spec, lease)
-        except (SetupError, OSError) as fault:
-            self._give_back(lease, fault)
-            return False
-        return True
-
-    def _give_back(self, lease: Lease, fault: Exception) -> None:
-        message = fault.message if isinstance(fault, AutopilotError) else str(fault)
-        until = self._clock.now() + Backoff().pause(1)
-        reason = Reason(
-            code="not_started", message=f"its runner could not be started: {message}", hint="tried again"
-        )
-        event = EventDraft(
-            event_type="task.reclaimed",
-            payload={
-                "attempt": lease.token,
-                "executor": lease.executor,
-                "state": "claimed",
-                "why": reason.message,
-            },
-        )
-        kept = attrs.evolve(lease.record, not_before=until, reason=reason)
-        with contextlib.suppress(LeaseLostError):
-            self._store.finish(lease, Ending(status=Status.PENDING, record=kept, events=(event,)))
 
     def _onward(self, task: Task, lease: Lease, result: AttemptResult) -> Decision | None:
         """The router's answer for the next attempt, as if this result were in the log already."""
@@ -447,43 +388,36 @@ class Dispatcher:
 
         A full or read-only disk does not end it: it says so once, backs off and tries again.
         """
-        pause = self._settings.dispatcher.poll_s
+        from autopilot.dispatcher.loop import Loop
+
         self._patience_s = _PATIENCE_S
-        while not stop():
-            report = self._guarded_tick()
-            if on_tick:
-                on_tick(report)
-            self._control.launcher.poll()
-            if self._drained():
-                return
-            if not self._board.has_ready or not self._free():
-                self._store.wait(self._until_next_alarm(pause))
-            self._mine.clear()
-            self._outcomes.clear()
+        Loop(self, self._control).run(stop, on_tick)
 
-    def _guarded_tick(self) -> TickReport:
-        try:
-            report = self.tick()
-        except StorageError as fault:
-            first = not self._storage_down
-            self._storage_down = True
-            time.sleep(1.0)
-            return TickReport(notes=(f"{fault.message}; waiting for the disk ({fault.hint})",) if first else ())
-        if self._storage_down:
-            self._storage_down = False
-            self._control.append([EventDraft(event_type="storage.recovered")])
-        return report
+    # ---------------------------------------------------------------- what the loop asks
 
-    def _free(self) -> bool:
-        return len(self._running) < self._max_active
+    @property
+    def max_active(self) -> int:
+        """Attempts at once, over all dispatchers."""
+        return self._max_active
 
-    def _drained(self) -> bool:
-        hold = self._control.hold()
-        return hold is not None and hold.mode == "draining" and not self._running
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs."""
+        return not self._running
 
-    def _until_next_alarm(self, most: float) -> float:
-        alarm = self._board.next_alarm()
-        return most if alarm is None else max(0.01, min(most, alarm - self._clock.now().timestamp()))
+    @property
+    def waiting(self) -> bool:
+        """Whether another tick would find nothing to judge, or no slot to start it in."""
+        return not self._board.has_ready or len(self._running) >= self._max_active
+
+    def forget_started(self) -> None:
+        """Stop keeping account of the attempts that were started, which only ``wait_started`` needs."""
+        self._mine.clear()
+        self._outcomes.clear()
+
+    def next_alarm(self) -> float | None:
+        """The earliest instant (epoch seconds) at which a task is to be judged again."""
+        return self._board.next_alarm()
 
     def close(self) -> None:
         """Let go; attempts that run go on."""
@@ -502,24 +436,3 @@ def _started(decision: Decision, token: int) -> Started:
         confidence=decision.confidence,
         reason=decision.reason,
     )
-
-
-def _decision_event(task: Task, decision: Decision, token: int) -> EventDraft:
-    return EventDraft(
-        event_type="dispatch.decision",
-        payload={
-            "attempt": token,
-            "task_type": task.task_type,
-            "executor": decision.executor,
-            "reason": decision.reason,
-            "confidence": decision.confidence,
-            "parameters": decision.parameters,
-            "candidates": [_candidate(candidate) for candidate in decision.candidates],
-        },
-    )
-
-
-def _candidate(candidate: Candidate) -> dict[str, Any]:
-    told = attrs.asdict(candidate)
-    told.pop("wake_at")
-    return told

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from autopilot.dispatcher.gates import Refusal
+from autopilot.dispatcher.gates import Refusal, Running
+from autopilot.dispatcher.spec import running_of
+from autopilot.errors import NotFoundError
 from autopilot.models import Decision, Gate, InvalidTask, Lease, LeaseState, Reason, Status, Task
 from autopilot.system.clock import format_instant
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["executor_rows", "explain", "reason_of", "stats"]
+__all__ = ["executor_rows", "explain", "no_executor", "reason_of", "running_now", "stats"]
 
 
 def explain(control: Control, task_id: str) -> dict[str, Any]:
@@ -135,6 +140,26 @@ def _hold_gate(hold: Any) -> Gate:
 
 def _gate(name: str, refusal: Refusal | None) -> Gate:
     return refusal.shown() if refusal else Gate(name=name, ok=True)
+
+
+def running_now(control: Control) -> list[Running]:
+    """See ``Control.running``."""
+    found = []
+    for lease in control.store.leases():
+        if lease.state is LeaseState.ENDED:
+            continue
+        with contextlib.suppress(NotFoundError):
+            task = control.store.get(lease.task_id)
+            if isinstance(task, Task):
+                found.append(running_of(control.root, task, lease.executor))
+    return found
+
+
+def no_executor(name: str, known: Collection[str]) -> NotFoundError:
+    """The error for an executor that is not there, with close names."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"executors here: {', '.join(sorted(known)) or 'none'}"
+    return NotFoundError(f"there is no executor {name}", hint=hint)
 
 
 def _slots_gate(control: Control) -> Gate:
