@@ -201,6 +201,14 @@ def test_a_resumed_thread_reports_its_own_share(tmp_path: Path) -> None:
     assert second.session_id == THREAD
 
 
+def test_a_turn_that_failed_and_told_no_tokens_does_not_count_the_first_ones_twice(tmp_path: Path) -> None:
+    attempt(tmp_path, turn(tokens=1000))
+    failed = says({"type": "thread.started", "thread_id": THREAD}, {"type": "turn.failed"})
+    assert attempt(tmp_path, f"{failed}\nexit 1", number=2).usage is None
+    third = attempt(tmp_path, turn(tokens=3000), number=3)
+    assert third.usage == Usage(input_tokens=2000, output_tokens=100, cached_tokens=400)
+
+
 def test_a_thread_that_is_gone_is_begun_afresh(tmp_path: Path) -> None:
     gone = 'case "$*" in *resume*) echo "Error: no rollout found for thread id x (code -32600)" >&2; exit 1;; esac'
     other = "01a205ee-0000-7113-a299-b8b76c48ce60"

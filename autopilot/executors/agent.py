@@ -127,6 +127,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _keep_totals(context: AttemptContext, outcome: Outcome) -> None:
+    if outcome.usage is None and outcome.cost_usd is None:
+        return  # cut short before it told any: the totals of the attempt before still hold
     totals = {
         "session_id": outcome.session_id,
         "cost_usd": outcome.cost_usd,
