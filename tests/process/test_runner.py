@@ -154,6 +154,27 @@ def test_nothing_of_the_runner_stays_open_in_the_host(place: Arena):
     assert len((place.work / "fds").read_text().split()) <= 6
 
 
+def test_programs_have_the_users_umask(place: Arena):
+    place.do("umask > mask; touch made", executor="shell")
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert int((place.work / "mask").read_text(), 8) == mask
+    assert (place.work / "made").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_the_runners_memory_and_environment_are_closed_to_programs(place: Arena):
+    """``PR_GET_DUMPABLE`` is 0 in everything that was forked from the launcher, and 1 after an exec."""
+    code = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"
+    place.do(f"{code}\nimport subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])")
+    assert (place.run / "host.log").read_text().split() == ["0", "1"]
+
+
+def test_a_task_of_the_largest_size_passes(place: Arena):
+    comment = "# " + "x" * 1_000_000
+    place.do(f"{comment}\nopen('size', 'w').write(str(len(context.task.body)))")
+    assert int((place.work / "size").read_text()) > 1_000_000
+
+
 def test_attempts_of_one_launcher_run_side_by_side(place: Arena):
     wait = "import os, time\nopen({mine!r}, 'w')\nwhile not os.path.exists({other!r}): time.sleep(0.01)"
     first = place.start(wait.format(mine="a", other="b"), task_id="a")
