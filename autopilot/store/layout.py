@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
-from autopilot.errors import NotFoundError
-from autopilot.system.durable import ensure_folder, storage_error
+from autopilot.errors import NotFoundError, StorageError
+from autopilot.system.durable import ensure_folder
 
 __all__ = ["Layout", "is_task_name"]
 
@@ -83,17 +82,28 @@ class Layout:
         """
         for folder in folders:
             if folder not in self._checked:
-                ensure_folder(folder)
                 self.refuse_links(folder)
+                ensure_folder(folder)
                 self._checked.add(folder)
 
     def refuse_links(self, folder: str) -> None:
-        """Raise StorageError when ``folder``, or one above it inside the root, is a symbolic link."""
+        """Raise StorageError when ``folder``, or one above it inside the root, is there and no real folder."""
         while len(folder) > len(self.root):
             try:
-                linked = stat.S_ISLNK(os.lstat(folder).st_mode)
+                mode = os.lstat(folder).st_mode
             except FileNotFoundError:
-                linked = False
-            if linked:
-                raise storage_error(OSError(errno.ELOOP, "symbolic link"), folder)
+                mode = stat.S_IFDIR
+            if not stat.S_ISDIR(mode):
+                raise _link(folder) if stat.S_ISLNK(mode) else _no_folder(folder)
             folder = os.path.dirname(folder)
+
+
+def _link(path: str) -> StorageError:
+    return StorageError(
+        f"{path} is a symbolic link",
+        hint="symbolic links inside the root are refused; replace it by a real file or folder",
+    )
+
+
+def _no_folder(path: str) -> StorageError:
+    return StorageError(f"{path} is no folder", hint="move it away: Autopilot makes its folders itself")

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from autopilot.errors import NotFoundError, StorageError
+from autopilot.store.layout import Layout, is_task_name
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.b.md", "A B.md", "é.md"])
+def test_names_of_tasks(name):
+    assert is_task_name(name)
+
+
+@pytest.mark.parametrize("name", [".md", ".a.md", "a.txt", "a.md.1.tmp", "README", "", ".a.md.12.ab.tmp"])
+def test_other_names(name):
+    assert not is_task_name(name)
+
+
+@pytest.mark.parametrize("task_id", ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", ".hidden", "x" * 201])
+def test_no_id_leaves_the_folder(tmp_path, task_id):
+    with pytest.raises(NotFoundError):
+        Layout(str(tmp_path)).task(task_id)
+
+
+def test_a_link_to_the_root_is_resolved_once(tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    assert Layout(str(tmp_path / "link")).root == str(tmp_path / "real")
+
+
+def test_folders_are_private(tmp_path):
+    layout = Layout(str(tmp_path / "root"))
+    layout.prepare(layout.leases)
+    for folder in (layout.root, layout.state, layout.leases):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+
+
+@pytest.mark.parametrize("linked", ["state", "state/leases", "tasks"])
+def test_links_inside_are_refused(tmp_path, linked):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    root = tmp_path / "root"
+    (root / linked).parent.mkdir(parents=True)
+    os.symlink(elsewhere, root / linked)
+    layout = Layout(str(root))
+    with pytest.raises(StorageError) as refused:
+        layout.prepare(layout.tasks, layout.leases)
+    assert "symbolic links" in refused.value.hint
+    assert os.listdir(elsewhere) == []
+
+
+def test_a_file_in_place_of_a_folder(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "tasks").write_text("")
+    with pytest.raises((StorageError, OSError)):
+        Layout(str(root)).prepare(str(root / "tasks"))
+
+
+def test_missing_folders_are_no_links(tmp_path):
+    layout = Layout(str(tmp_path / "root"))
+    layout.refuse_links(layout.leases)

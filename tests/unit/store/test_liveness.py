@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+
+from autopilot.models import Ending, Lease, LeaseState, Status, TaskRecord
+from autopilot.store.liveness import GRACE_S, TTL_LONGEST_S, BeatWatch, Liveness, verdict
+from autopilot.system.processes import identify
+from autopilot.testing.stores import FakeClock, gone_owner
+
+ME = identify()
+FAR = attrs.evolve(ME, host="another-machine")
+OTHER_SPACE = attrs.evolve(ME, pid_space=ME.pid_space + 1)
+OTHER_BOOT = attrs.evolve(ME, boot="another-boot")
+
+
+@pytest.fixture
+def clock():
+    return FakeClock(tick_s=0)
+
+
+def lease_of(owner, *, beat=1000.0, ttl_s=30.0, token=1):
+    return Lease(
+        record=TaskRecord(task_id="one", token=token),
+        state=LeaseState.STARTED,
+        executor="local",
+        owner=owner,
+        claimed_at=datetime(2026, 11, 22, tzinfo=UTC),
+        beat=beat,
+        ttl_s=ttl_s,
+    )
+
+
+def judge(lease, clock, watch=None):
+    return verdict(lease, clock, watch or BeatWatch())
+
+
+def test_a_dead_owner_is_dead_at_once(clock):
+    assert judge(lease_of(gone_owner()), clock) is Liveness.DEAD
+    assert judge(lease_of(attrs.evolve(ME, pid=2**22 + 1)), clock) is Liveness.DEAD
+
+
+def test_another_boot_of_this_machine_is_dead(clock):
+    assert judge(lease_of(OTHER_BOOT), clock) is Liveness.DEAD
+
+
+def test_an_ended_lease_is_held_by_nobody(clock):
+    held = lease_of(ME)
+    ended = attrs.evolve(held, state=LeaseState.ENDED, ending=Ending(status=Status.DONE, record=held.record))
+    assert judge(ended, clock) is Liveness.DEAD
+
+
+def test_a_live_owner_lives_until_its_time_runs_out(clock):
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    assert judge(lease, clock) is Liveness.ALIVE
+    clock.advance(30.0)
+    assert judge(lease, clock) is Liveness.ALIVE
+    clock.advance(0.1)
+    assert judge(lease, clock) is Liveness.EXPIRED
+
+
+@pytest.mark.parametrize("years", [-10, -1, 1, 10])
+def test_a_jump_of_the_wall_clock_changes_nothing(clock, years):
+    lease = lease_of(ME, beat=clock.steady)
+    far = lease_of(FAR, beat=5.0)
+    watch = BeatWatch()
+    assert judge(far, clock, watch) is Liveness.UNKNOWN
+    clock.wall += timedelta(days=365 * years)
+    assert judge(lease, clock) is Liveness.ALIVE
+    assert judge(far, clock, watch) is Liveness.UNKNOWN
+
+
+@pytest.mark.parametrize("owner", [FAR, OTHER_SPACE])
+def test_an_owner_out_of_sight_is_judged_by_its_changing_beat(clock, owner):
+    watch = BeatWatch()
+    lease = lease_of(owner, beat=77.0, ttl_s=30.0)
+    assert judge(lease, clock, watch) is Liveness.UNKNOWN
+    clock.advance(30.0 + GRACE_S)
+    assert judge(lease, clock, watch) is Liveness.UNKNOWN
+    clock.advance(0.1)
+    assert judge(lease, clock, watch) is Liveness.EXPIRED
+    assert judge(attrs.evolve(lease, beat=78.0), clock, watch) is Liveness.UNKNOWN
+    clock.advance(30.0)
+    assert judge(attrs.evolve(lease, beat=78.0), clock, watch) is Liveness.UNKNOWN
+
+
+def test_a_beat_of_another_machine_is_no_time_of_ours(clock):
+    watch = BeatWatch()
+    for beat in (-1e12, 1e12, 0.0):
+        assert judge(lease_of(FAR, beat=beat), clock, watch) is Liveness.UNKNOWN
+
+
+def test_a_beat_from_the_future_is_judged_by_its_change(clock):
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady + 1e9, ttl_s=30.0)
+    assert judge(lease, clock, watch) is Liveness.ALIVE
+    clock.advance(31.0)
+    assert judge(lease, clock, watch) is Liveness.EXPIRED
+    assert judge(attrs.evolve(lease, beat=-5.0), clock, watch) is Liveness.ALIVE
+
+
+def test_a_beat_a_moment_ahead_is_a_rounding(clock):
+    assert judge(lease_of(ME, beat=clock.steady + 0.5), clock) is Liveness.ALIVE
+
+
+@pytest.mark.parametrize("ttl_s", [1e9, float("inf")])
+def test_a_time_without_end_is_clamped(clock, ttl_s):
+    lease = lease_of(ME, beat=clock.steady, ttl_s=ttl_s)
+    clock.advance(TTL_LONGEST_S + 1)
+    assert judge(lease, clock) is Liveness.EXPIRED
+
+
+@pytest.mark.parametrize("ttl_s", [0.0, -5.0])
+def test_a_time_of_nothing_is_clamped(clock, ttl_s):
+    lease = lease_of(ME, beat=clock.steady, ttl_s=ttl_s)
+    clock.advance(0.9)
+    assert judge(lease, clock) is Liveness.ALIVE
+    clock.advance(0.2)
+    assert judge(lease, clock) is Liveness.EXPIRED
+
+
+def test_each_token_and_owner_is_watched_for_itself(clock):
+    watch = BeatWatch()
+    old = lease_of(FAR, beat=5.0, token=1)
+    judge(old, clock, watch)
+    clock.advance(100.0)
+    assert judge(lease_of(FAR, beat=5.0, token=2), clock, watch) is Liveness.UNKNOWN
+    assert judge(old, clock, watch) is Liveness.EXPIRED
+
+
+def test_leases_that_are_gone_are_forgotten(clock):
+    watch = BeatWatch()
+    lease = lease_of(FAR, beat=5.0)
+    judge(lease, clock, watch)
+    clock.advance(100.0)
+    watch.keep_only([lease])
+    assert judge(lease, clock, watch) is Liveness.EXPIRED
+    watch.keep_only([])
+    assert judge(lease, clock, watch) is Liveness.UNKNOWN
+
+
+def test_a_monotonic_clock_that_began_anew_starts_the_watch_again(clock):
+    watch = BeatWatch()
+    lease = lease_of(FAR, beat=5.0)
+    judge(lease, clock, watch)
+    clock.steady = 1.0
+    assert judge(lease, clock, watch) is Liveness.UNKNOWN
+    clock.advance(39.0)
+    assert judge(lease, clock, watch) is Liveness.UNKNOWN
