@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from autopilot.testing.strategies import output_lines
 from autopilot_adapter_codex import CodexExecutor
 
 CASES = Path(__file__).parent / "transcripts"
+SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 K = OutcomeKind
 
 EXPECTED = {
@@ -176,7 +178,7 @@ ITEMS = [{**record, "item": {**record["item"], "status": None}} for record in KN
     stderr=st.lists(st.text(max_size=80), max_size=4),
     code=st.sampled_from([0, 1, 2, -9, -15, 137]),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=100 * SIZE)
 def test_whatever_it_prints_is_judged(stdout: list[str], stderr: list[str], code: int) -> None:
     transcript, told = heard(stdout, stderr)
     outcome = CodexExecutor().judge(code, transcript)
