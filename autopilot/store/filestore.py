@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -274,7 +275,7 @@ class FileStore(Store):
         with contextlib.ExitStack() as stripe:
             with self._locks.claims():
                 stripe.enter_context(self._locks.task(task_id))
-                task = self._claimable(task_id, digest)
+                task, born = self._claimable(task_id, digest)
                 protocol.check_slots(self._leases.all(beats=False), executor, limits)
                 record = self._record_with(task_id, task)
                 lease = protocol.claimed(
@@ -290,7 +291,7 @@ class FileStore(Store):
                     self._leases.write(lease, "claim.lease")
             with self._undone_if_refused(task_id):
                 self._publish(lease.outbox)
-            self._projector.markdown(lease, "claim.md", sync_name=False)
+            self._projector.markdown(lease, "claim.md", sync_name=False, born=born)
         return attrs.evolve(lease, outbox=())
 
     @contextlib.contextmanager
@@ -302,7 +303,7 @@ class FileStore(Store):
                 self._leases.undo_claim(task_id)
             raise
 
-    def _claimable(self, task_id: str, digest: str) -> Task:
+    def _claimable(self, task_id: str, digest: str) -> tuple[Task, datetime | None]:
         self._projector.redo(task_id)
         try:
             text = self._files.read(task_id, watch=True)
@@ -314,7 +315,8 @@ class FileStore(Store):
             raise BusyError(f"the file of task {task_id} is open for writing elsewhere", code="changed")
         task = parse(text.data, path=self._layout.task(task_id), expected_id=task_id)
         protocol.check_claimable(task, self._leases.read(task_id), digest)
-        return task
+        born = None if task.created_at else datetime.fromtimestamp(text.status.st_mtime, UTC)
+        return task, born
 
     def start(
         self,

@@ -169,7 +169,7 @@ class MemoryStore(Store):
                 task_id,
                 root.texts[task_id],
                 path=_path(task_id),
-                seen_ns=0,
+                born=0.0,
                 lease=root.leases.get(task_id),
                 record=root.records.get,
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import attrs
 
@@ -120,8 +121,13 @@ class Projector:
 
     # ---------------------------------------------------------------- Markdown
 
-    def markdown(self, lease: Lease, point: str, *, sync_name: bool) -> tuple[Task | InvalidTask | None, bool]:
+    def markdown(
+        self, lease: Lease, point: str, *, sync_name: bool, born: datetime | None = None
+    ) -> tuple[Task | InvalidTask | None, bool]:
         """Write a lease's state into its file.
+
+        Args:
+            born: written as ``created_at``: for a file that does not say it, before this write changes its time.
 
         Returns:
             The task as it then reads (None when its file is gone), and whether there is nothing left to do.
@@ -132,6 +138,8 @@ class Projector:
         def change(data: bytes) -> bytes:
             task = parse(data, path=path, expected_id=task_id)
             values = protocol.markdown_values(lease, task)
+            if values and born is not None:
+                values["created_at"] = born
             return edit(data, values) if values else data
 
         try:

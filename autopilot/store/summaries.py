@@ -40,14 +40,14 @@ def summarise(
     data: bytes,
     *,
     path: str,
-    seen_ns: int,
+    born: float,
     lease: Lease | None,
     record: Callable[[str], TaskRecord | None],
 ) -> TaskSummary:
     """A task file as the dispatcher keeps it.
 
     Args:
-        seen_ns: the file's time, for tasks that do not say when they were created.
+        born: the file's first known time, epoch seconds, for tasks that do not say when they were created.
         record: asked for what is remembered of a task that may be parked.
 
     Raises:
@@ -62,7 +62,7 @@ def summarise(
         task_id,
         status,
         fields.get("priority", Priority.MEDIUM),
-        created.timestamp() if created else seen_ns / 1e9,
+        created.timestamp() if created else born,
         not_before.timestamp() if not_before else 0.0,
         attempt,
         fields.get("depends_on", ()),

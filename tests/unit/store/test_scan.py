@@ -1,0 +1,458 @@
+"""The incremental scan, its watcher and its sidecar."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import pytest
+
+from autopilot.models import InvalidTask, Status
+from autopilot.store import eyes, scan, summaries
+from autopilot.store.contract import SlotLimits
+from autopilot.store.sidecar import Sidecar
+from autopilot.system import watch
+from autopilot.system.processes import identify
+from autopilot.testing.stores import draft, text_of
+
+
+@pytest.fixture
+def tasks(root):
+    folder = root / "tasks"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def age(monkeypatch):
+    """Let every file count as old enough to be trusted."""
+    monkeypatch.setattr(summaries, "RACY_NS", -1)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the task files that were read."""
+    seen = []
+    real = scan.MarkdownFiles.read
+
+    def read(self, task_id, *, watch=False):
+        seen.append(task_id)
+        return real(self, task_id, watch=watch)
+
+    monkeypatch.setattr(scan.MarkdownFiles, "read", read)
+    return seen
+
+
+def write(tasks, task_id, **values):
+    (tasks / f"{task_id}.md").write_bytes(text_of(task_id, **values))
+
+
+def ids(changes):
+    return sorted(summary.id for summary in changes.tasks)
+
+
+def fill(tasks, count=scan._WORTH_SAVING):
+    for number in range(count):
+        write(tasks, f"t{number:04}", depends_on="[zero]" if number % 2 else "[]", attempt=str(number))
+
+
+# ---------------------------------------------------------------------- what is seen
+
+
+def test_only_what_was_touched_is_read(files, tasks, reads):
+    fill(tasks, 5)
+    assert len(files.changes().tasks) == 5
+    reads.clear()
+    assert not files.changes()
+    assert reads == []
+    write(tasks, "t0003", priority="low")
+    assert ids(files.changes()) == ["t0003"]
+    assert reads == ["t0003"]
+
+
+def test_a_body_that_changed_is_a_change(files, tasks):
+    write(tasks, "one")
+    files.changes()
+    with open(tasks / "one.md", "a") as file:
+        file.write("more\n")
+    assert ids(files.changes()) == ["one"]
+
+
+def test_a_touch_that_changed_nothing_is_none(files, tasks):
+    write(tasks, "one")
+    files.changes()
+    os.utime(tasks / "one.md")
+    assert not files.changes()
+
+
+def test_removed_and_renamed_files(files, tasks):
+    write(tasks, "one")
+    write(tasks, "two")
+    files.changes()
+    os.unlink(tasks / "one.md")
+    (tasks / "two.md").write_bytes(text_of("three"))
+    os.rename(tasks / "two.md", tasks / "three.md")
+    changes = files.changes()
+    assert ids(changes) == ["three"]
+    assert sorted(changes.removed) == ["one", "two"]
+    assert not files.changes()
+
+
+def test_a_file_that_came_and_went_is_no_change(files, tasks):
+    files.changes()
+    write(tasks, "one")
+    os.unlink(tasks / "one.md")
+    assert not files.changes()
+
+
+def test_malformed_files_are_told_and_mended_ones_too(files, tasks):
+    (tasks / "one.md").write_bytes(b"---\ntitle: [\n---\n")
+    (tasks / "Bad Name.md").write_bytes(b"---\ntitle: x\n---\n")
+    os.symlink("/etc/passwd", tasks / "link.md")
+    (tasks / "folder.md").mkdir()
+    (tasks / "note.txt").write_text("not a task")
+    changes = files.changes()
+    assert sorted(entry.id for entry in changes.invalid) == ["Bad Name", "folder", "link", "one"]
+    assert not changes.tasks
+    assert all(entry.hint for entry in changes.invalid)
+    assert not files.changes()
+    write(tasks, "one")
+    assert ids(files.changes()) == ["one"]
+    (tasks / "one.md").write_bytes(b"broken again")
+    (broken,) = files.changes().invalid
+    assert broken.id == "one"
+    os.unlink(tasks / "one.md")
+    assert files.changes().removed == ("one",)
+
+
+def test_an_unreadable_file_is_told(files, tasks, monkeypatch):
+    write(tasks, "one")
+
+    def refuse(self, task_id, *, watch=False):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(scan.MarkdownFiles, "read", refuse)
+    (broken,) = files.changes().invalid
+    assert "Input/output error" in broken.message
+
+
+def test_half_a_save_is_no_change_yet(files, tasks):
+    write(tasks, "one")
+    files.changes()
+    with open(tasks / "one.md", "r+b") as editor:
+        editor.truncate(10)
+        assert not files.changes()
+        assert not files.changes()
+        editor.seek(0)
+        editor.write(text_of("one", priority="low"))
+    assert ids(files.changes()) == ["one"]
+
+
+def test_a_new_file_that_is_still_being_written_waits(files, tasks):
+    files.changes()
+    with open(tasks / "one.md", "wb") as editor:
+        editor.write(text_of("one")[:30])
+        editor.flush()
+        assert not files.changes()
+        editor.write(text_of("one")[30:])
+    assert ids(files.changes()) == ["one"]
+
+
+def test_the_tasks_folder_may_come_later_and_go_away(files, root):
+    assert not files.changes()
+    tasks = root / "tasks"
+    tasks.mkdir(parents=True)
+    write(tasks, "one")
+    assert ids(files.changes()) == ["one"]
+    write(tasks, "two")
+    assert ids(files.changes()) == ["two"]
+    os.rename(tasks, root / "elsewhere")
+    assert sorted(files.changes().removed) == ["one", "two"]
+    os.rename(root / "elsewhere", tasks)
+    assert ids(files.changes()) == ["one", "two"]
+
+
+def test_an_overflow_looks_at_everything_again(files, tasks, monkeypatch):
+    fill(tasks, 3)
+    files.changes()
+    real = watch.Watcher.read
+
+    def lossy(self):
+        return [watch.Notice("", "", True)] if real(self) else []
+
+    monkeypatch.setattr(watch.Watcher, "read", lossy)
+    write(tasks, "t0001", priority="low")
+    write(tasks, "new")
+    os.unlink(tasks / "t0002.md")
+    changes = files.changes()
+    assert ids(changes) == ["new", "t0001"]
+    assert changes.removed == ("t0002",)
+
+
+def test_a_lease_that_vanishes_gives_the_file_its_word_back(files, tasks, root):
+    write(tasks, "one")
+    files.changes()
+    limits = SlotLimits(total=1)
+    lease = files.claim("one", executor="x", owner=identify(), limits=limits, ttl_s=30)
+    (claimed,) = files.changes().tasks
+    assert (claimed.status, claimed.written) == (Status.CLAIMED, Status.CLAIMED)
+    files.start(lease, owner=identify())
+    (started,) = files.changes().tasks
+    assert (started.status, started.written) == (Status.IN_PROGRESS, Status.CLAIMED)
+    os.unlink(root / "state/leases/one.json")
+    (orphan,) = files.changes().tasks
+    assert (orphan.status, orphan.written) == (Status.CLAIMED, None)
+
+
+def test_a_persons_status_is_told_while_the_task_is_held(files, tasks):
+    write(tasks, "one")
+    files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.changes()
+    text = (tasks / "one.md").read_bytes()
+    (tasks / "one.md").write_bytes(text.replace(b"status: claimed", b"status: cancelled"))
+    (summary,) = files.changes().tasks
+    assert (summary.status, summary.written) == (Status.CLAIMED, Status.CANCELLED)
+
+
+# ---------------------------------------------------------------------- without inotify
+
+
+def test_without_inotify_time_stamps_tell(open_file_store, tasks, reads, age):
+    files = open_file_store(watch=False)
+    fill(tasks, 5)
+    assert len(files.changes().tasks) == 5
+    reads.clear()
+    assert not files.changes()
+    assert reads == []
+    write(tasks, "t0003", priority="low")
+    os.unlink(tasks / "t0001.md")
+    changes = files.changes()
+    assert (ids(changes), changes.removed) == (["t0003"], ("t0001",))
+    assert reads == ["t0003"]
+
+
+def test_a_fresh_time_stamp_is_not_trusted(open_file_store, tasks, reads):
+    files = open_file_store(watch=False)
+    write(tasks, "one")
+    files.changes()
+    reads.clear()
+    assert not files.changes()
+    assert reads == ["one"]
+
+
+def test_a_save_within_one_time_stamp_is_seen(open_file_store, tasks, monkeypatch):
+    """Two saves of the same length in the same tick of a coarse clock, on the same inode."""
+    files = open_file_store(watch=False)
+    write(tasks, "one", title="aaaa")
+    monkeypatch.setattr(scan, "mark_of", lambda status: 7)
+    files.changes()
+    write(tasks, "one", title="bbbb")
+    assert ids(files.changes()) == ["one"]
+
+
+def test_a_save_that_sets_its_time_back_is_seen(open_file_store, tasks, age):
+    files = open_file_store(watch=False)
+    write(tasks, "one", title="aaaa")
+    before = os.stat(tasks / "one.md")
+    files.changes()
+    time.sleep(0.02)
+    write(tasks, "one", title="bbbb")
+    os.utime(tasks / "one.md", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert ids(files.changes()) == ["one"]
+
+
+def test_waiting_without_inotify(open_file_store, tasks):
+    files = open_file_store(watch=False)
+    files.changes()
+    assert files.wait(0) is False
+    begun = time.monotonic()
+    assert files.wait(0.15) is False
+    assert time.monotonic() - begun >= 0.15
+    write(tasks, "one")
+    assert files.wait(20) is True
+    assert files.wait(0) is False
+    open_file_store().notify()
+    assert files.wait(20) is True
+
+
+# ---------------------------------------------------------------------- waiting
+
+
+def test_wait_tells_a_change_once(files, tasks):
+    files.changes()
+    write(tasks, "one")
+    assert files.wait(20) is True
+    assert files.wait(0) is False
+    assert ids(files.changes()) == ["one"]
+
+
+def test_hidden_names_and_beats_wake_nobody(files, tasks, root):
+    write(tasks, "one")
+    lease = files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    lease = files.start(lease, owner=identify())
+    files.renew(lease)
+    files.changes()
+    while files.wait(0):
+        pass
+    (tasks / ".one.md.swp").write_text("an editor's")
+    (tasks / "notes.txt").write_text("a note")
+    files.renew(lease)
+    assert files.wait(0.05) is False
+    files.request_cancel("one", by="me")
+    assert files.wait(20) is True
+
+
+def test_a_child_gets_eyes_of_its_own(files, tasks):
+    """A forked child that read its parent's notices would steal them."""
+    write(tasks, "one")
+    files.changes()
+    write(tasks, "two")
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writer, str(len(files.changes().tasks)).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reader, 10) == b"1"
+    assert ids(files.changes()) == ["two"]
+
+
+def test_eyes_without_any_folder_poll(root, tmp_path):
+    blind = eyes.Eyes(scan.Layout(str(tmp_path / "none")))
+    assert blind.wait(0.01) is False
+    assert blind.take() == (None, None)
+    blind.again("one")
+    blind.close()
+
+
+# ---------------------------------------------------------------------- the sidecar
+
+
+def test_a_start_reads_only_what_changed(open_file_store, tasks, reads, age):
+    fill(tasks)
+    (tasks / "bad.md").write_bytes(b"nothing")
+    first = open_file_store()
+    everything = first.changes()
+    first.close()
+    reads.clear()
+    again = open_file_store().changes()
+    assert reads == []
+    assert set(again.tasks) == set(everything.tasks)
+    assert again.invalid == everything.invalid
+    write(tasks, "t0001", priority="low")
+    write(tasks, "new")
+    os.unlink(tasks / "t0002.md")
+    reads.clear()
+    third = open_file_store().changes()
+    assert sorted(reads) == ["new", "t0001"]
+    assert len(third.tasks) == len(everything.tasks)
+    assert third.removed == ()
+
+
+def test_few_new_summaries_are_not_worth_a_write(open_file_store, tasks, root, age):
+    fill(tasks, 3)
+    open_file_store().changes()
+    assert not (root / "state/index/summaries").exists()
+
+
+def test_changes_after_the_start_are_saved_at_the_close(open_file_store, tasks, reads, age):
+    files = open_file_store()
+    files.changes()
+    fill(tasks)
+    files.changes()
+    files.close()
+    reads.clear()
+    assert len(open_file_store().changes().tasks) == scan._WORTH_SAVING
+    assert reads == []
+
+
+def test_fresh_files_are_not_trusted_from_the_copy(open_file_store, tasks, reads):
+    fill(tasks)
+    open_file_store().changes()
+    reads.clear()
+    open_file_store().changes()
+    assert len(reads) == scan._WORTH_SAVING
+
+
+def test_held_tasks_are_not_taken_from_the_copy(open_file_store, tasks, reads, age):
+    fill(tasks)
+    files = open_file_store()
+    files.changes()
+    files.claim("t0007", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.close()
+    summary = next(entry for entry in open_file_store().changes().tasks if entry.id == "t0007")
+    assert (summary.status, summary.attempt) == (Status.CLAIMED, 8)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flip", "version", "gone", "folder"])
+def test_a_damaged_copy_is_not_used(open_file_store, tasks, root, reads, age, damage):
+    fill(tasks)
+    files = open_file_store()
+    everything = files.changes()
+    files.close()
+    path = root / "state/index/summaries"
+    data = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        flipped = bytearray(data)
+        flipped[-5] ^= 1
+        path.write_bytes(
+            {"empty": b"", "cut": data[:-1], "flip": bytes(flipped), "version": b"x" + data[1:]}[damage]
+        )
+    reads.clear()
+    assert set(open_file_store().changes().tasks) == set(everything.tasks)
+    assert len(reads) == scan._WORTH_SAVING
+
+
+def test_a_disk_that_refuses_the_copy_is_no_fault(open_file_store, tasks, root, age):
+    fill(tasks)
+    (root / "state").mkdir()
+    (root / "state/index").write_text("in the way")
+    assert len(open_file_store().changes().tasks) == scan._WORTH_SAVING
+
+
+def test_every_kind_of_entry_reads_back_from_the_copy(root):
+    layout = scan.Layout(str(root))
+    broken = InvalidTask(id="b", path="p", message="m", hint="h", line=1, column=2, digest="d")
+    copy = Sidecar(layout)
+    copy.save([(5, broken)])
+    copy.open()
+    assert copy.find("b", 5) == broken
+    assert copy.find("b", 6) is None
+    assert copy.find("c", 5) is None
+    copy.close()
+    assert copy.find("b", 5) is None
+
+
+# ---------------------------------------------------------------------- leftovers
+
+
+def test_old_leftovers_of_dead_writers_are_cleared(open_file_store, tasks):
+    write(tasks, "one")
+    old = tasks / ".one.md.4194304.0a1b2c3d.tmp"
+    alive = tasks / f".one.md.{os.getpid()}.0a1b2c3d.tmp"
+    fresh = tasks / ".one.md.4194303.0a1b2c3d.tmp"
+    strange = tasks / ".something.tmp"
+    for path in (old, alive, fresh, strange):
+        path.write_bytes(text_of("one"))
+    for path in (old, alive, strange):
+        os.utime(path, (1, 1))
+    files = open_file_store()
+    files.changes()
+    files.project()
+    assert sorted(os.listdir(tasks)) == sorted([alive.name, fresh.name, strange.name, "one.md"])
+
+
+def test_create_and_scan_by_two_objects(open_file_store):
+    one, two = open_file_store(), open_file_store()
+    one.changes()
+    two.create(draft("x"))
+    assert ids(one.changes()) == ["x"]
+    assert ids(two.changes()) == ["x"]
