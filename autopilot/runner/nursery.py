@@ -72,6 +72,7 @@ class Nursery:
         self._jobs: dict[int, Job] = {}
         self._ended: list[Job] = []
         self._killed = 0
+        self._told: list[int] = []
         self._clock = clock
         self._wakeup = Wakeup()
 
@@ -170,7 +171,8 @@ class Nursery:
     def _kill_orphans(self) -> bool:
         report = kill_tree(grace_s=0, clock=self._clock, exclude=frozenset(self._jobs), limit_s=_PATIENCE_S)
         self._killed += report.killed
-        if report.survivors:
+        if report.survivors and report.survivors != self._told:
+            self._told = report.survivors
             _log(f"not dead after SIGKILL: {report.survivors}")
         return not report.survivors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -100,6 +101,7 @@ class Watcher:
             LeaseLostError: the task is somebody else's now.
         """
         killed = 0
+        told: list[int] = []
         while True:
             report = kill_tree(grace_s=grace_s, clock=self._clock, while_waiting=self._meanwhile)
             killed += report.killed
@@ -107,6 +109,10 @@ class Watcher:
                 child.exit_code = report.exit_codes.get(child.pid)
             if not report.survivors:
                 break
+            if report.survivors != told:
+                told = report.survivors
+                sys.stderr.write(f"not dead after SIGKILL, so the report waits: {told}\n")
+                sys.stderr.flush()
             grace_s = 0.0
         self._drain()
         return killed

@@ -172,7 +172,7 @@ def test_clear_ends_the_child_and_tells_its_code(watcher, child):
     assert seen.exit_code == -9
 
 
-def test_clear_goes_on_until_nobody_is_left(watcher, monkeypatch):
+def test_clear_goes_on_until_nobody_is_left(watcher, monkeypatch, capsys):
     reports = [KillReport(killed=2, survivors=[5]), KillReport(killed=0, survivors=[5]), KillReport(killed=1)]
     graces = []
 
@@ -183,6 +183,7 @@ def test_clear_goes_on_until_nobody_is_left(watcher, monkeypatch):
     monkeypatch.setattr("autopilot.runner.watch.kill_tree", kill_tree)
     assert watcher.clear(Child(pid=1, streams=(), deadline_s=1), 3.0) == 3
     assert graces == [3.0, 0.0, 0.0]
+    assert capsys.readouterr().err == "not dead after SIGKILL, so the report waits: [5]\n"
 
 
 def test_the_lease_is_kept_while_processes_are_ended(watcher, child, keeper):
