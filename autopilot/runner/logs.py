@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from autopilot.executors.output import CappedFile
 from autopilot.system.environment import secrets_in
 from autopilot.system.redact import Redactor
 
-__all__ = ["LogPipe", "Sink", "redactor_for"]
+__all__ = ["LogPipe", "Sink", "hide", "redactor_for"]
 
 _CHUNK = 65536
 _TEXT_BYTES = 16 * 1024
@@ -24,6 +25,17 @@ def _redactor(secrets: tuple[tuple[str, str], ...]) -> Redactor:
 def redactor_for(environ: Mapping[str, str]) -> Redactor:
     """What hides the secrets of ``environ``; made once by the launcher, for all its runners."""
     return _redactor(tuple(sorted(secrets_in(environ).items())))
+
+
+def hide(value: Any, redactor: Redactor) -> Any:
+    """JSON values without the secrets in their texts; keys stay."""
+    if isinstance(value, str):
+        return redactor.text(value)
+    if isinstance(value, Mapping):
+        return {key: hide(item, redactor) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [hide(item, redactor) for item in value]
+    return value
 
 
 class LogPipe:

@@ -18,7 +18,7 @@ from autopilot.runner.folders import mark_of
 from autopilot.runner.host import host
 from autopilot.runner.judge import judge
 from autopilot.runner.keeper import Keeper
-from autopilot.runner.logs import LogPipe
+from autopilot.runner.logs import LogPipe, hide, redactor_for
 from autopilot.runner.talk import Talk
 from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
@@ -138,10 +138,8 @@ def _attempt(work: Work) -> AttemptResult:
     if outcome.kind in _SUCCESS and not violations:
         verified, verdicts = verify(work, _for_plugins(work.spec, outcome, changed))
         outcome = _unless_interrupted(work, outcome)
-    result = _result(work, outcome, began_at, work.clock.monotonic() - began)
-    return attrs.evolve(
-        result, verified=verified, verdicts=verdicts, changed=changed, violations=violations, killed=killed
-    )
+    result = _result(work, outcome, verdicts, began_at, work.clock.monotonic() - began)
+    return attrs.evolve(result, verified=verified, changed=changed, violations=violations, killed=killed)
 
 
 def _execute(work: Work) -> tuple[Outcome, int]:
@@ -210,12 +208,21 @@ def _unless_interrupted(work: Work, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _result(work: Work, outcome: Outcome, began_at: datetime, duration_s: float) -> AttemptResult:
+def _result(
+    work: Work, outcome: Outcome, verdicts: tuple[Verdict, ...], began_at: datetime, duration_s: float
+) -> AttemptResult:
+    redactor = redactor_for(work.environ)
     return AttemptResult(
         task_id=work.spec.task_id,
         token=work.spec.token,
         executor=work.spec.executor,
-        outcome=outcome,
+        outcome=attrs.evolve(
+            outcome,
+            message=redactor.text(outcome.message),
+            hint=redactor.text(outcome.hint),
+            evidence=hide(outcome.evidence, redactor),
+        ),
+        verdicts=tuple(attrs.evolve(verdict, detail=redactor.text(verdict.detail)) for verdict in verdicts),
         started_at=began_at,
         ended_at=work.clock.now(),
         duration_s=round(duration_s, 3),

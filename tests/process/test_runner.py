@@ -148,6 +148,22 @@ def test_secrets_do_not_reach_the_hosts_log(tmp_path):
         assert "[redacted:DEPLOY_TOKEN:" in text
 
 
+def test_secrets_do_not_reach_the_result(tmp_path):
+    with arena(tmp_path, DEPLOY_TOKEN="correct-horse-battery") as place:
+        said = "'-'.join(['correct', 'horse', 'battery'])"
+        (place.plugins / "blabbing.py").write_text(
+            "from autopilot import Verdict, hookimpl\n\n@hookimpl\n"
+            f"def autopilot_verify(): return Verdict(name='b', ok=True, detail={said})\n"
+        )
+        body = (
+            f"outcome = Outcome(kind=Kind.SUCCEEDED, message={said}, hint={said}, evidence={{'a': [{said}, 1]}})"
+        )
+        result = place.do(body, verify_plugins=(PluginRef(name="blabbing", value="blabbing"),))
+        assert "correct-horse" not in (place.run / "result.json").read_text()
+        assert result.outcome.evidence["a"][1] == 1
+        assert result.verdicts[0].detail.startswith("[redacted:DEPLOY_TOKEN:")
+
+
 def test_nothing_of_the_runner_stays_open_in_the_host(place: Arena):
     place.do("import os\nopen('fds', 'w').write(' '.join(os.listdir('/proc/self/fd')))")
     # 3 is the way to the runner; the highest two are this very look at the folder and the file being written.
@@ -173,6 +189,36 @@ def test_a_task_of_the_largest_size_passes(place: Arena):
     comment = "# " + "x" * 1_000_000
     place.do(f"{comment}\nopen('size', 'w').write(str(len(context.task.body)))")
     assert int((place.work / "size").read_text()) > 1_000_000
+
+
+SPY = """
+import os, sys
+at_fork, leave = set(), os._exit
+
+def exit(code):
+    with open(os.environ_of_the_test + "/imports", "a") as file:
+        file.write(" ".join(sorted(set(sys.modules) - at_fork)) + "\\n")
+    leave(code)
+
+os.environ_of_the_test = os.environ["SPY_FOLDER"]
+os.register_at_fork(before=lambda: at_fork.update(sys.modules) if not at_fork else None)
+os._exit = exit
+"""
+
+
+def test_an_attempt_imports_nothing_but_its_executors_plugin(tmp_path):
+    """What each attempt imported would be paid for by each attempt: the launcher has it all already."""
+    with arena(tmp_path, SPY_FOLDER=str(tmp_path)) as place:
+        (place.plugins / "sitecustomize.py").write_text(SPY)
+        for number, executor in enumerate(("python", "shell")):
+            place.do("true" if executor == "shell" else "pass", task_id=f"t{number}", executor=executor)
+    imported = [
+        {n for n in line.split() if not n.startswith("coverage")}
+        for line in (tmp_path / "imports").read_text().splitlines()
+    ]
+    assert len(imported) == 4
+    for found in imported:
+        assert found <= {"runner_zoo_plugin"}
 
 
 def test_attempts_of_one_launcher_run_side_by_side(place: Arena):
