@@ -123,12 +123,12 @@ class LeaseFiles:
         """
         layout = self._layout
         layout.prepare(layout.records)
-        failpoint("retire.rename")
         try:
+            failpoint("retire.rename")
             os.replace(layout.lease(task_id), layout.record(task_id))
+            failpoint("retire.renamed")
         except OSError as fault:
             raise storage_error(fault, layout.record(task_id)) from fault
-        failpoint("retire.renamed")
         remove_file(layout.beat(task_id, token))
         remove_file(layout.cancel(task_id))
 

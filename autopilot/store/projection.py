@@ -68,7 +68,7 @@ class Projector:
         """Project a committed end and let the lease become the task's record; the task as it then reads."""
         shown, written = self.markdown(lease, point, sync_name=True)
         told = self._tell(lease.task_id, lease.outbox)
-        with contextlib.suppress(AutopilotError):
+        with contextlib.suppress(AutopilotError, OSError):
             if written and told:
                 self._leases.retire(lease.task_id, lease.token)
             elif told and lease.outbox:

@@ -1,0 +1,740 @@
+"""What the file store does beyond the contract: crashes, damage, refusing disks, people."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+
+import attrs
+import pytest
+
+from autopilot.errors import (
+    AlreadyExistsError,
+    BusyError,
+    LeaseLostError,
+    StorageError,
+    TaskFormatError,
+    UsageError,
+)
+from autopilot.models import Ending, EventDraft, InvalidTask, LeaseState, Status, Task, TaskDraft
+from autopilot.store import projection
+from autopilot.store.contract import SlotLimits
+from autopilot.store.layout import Layout
+from autopilot.store.leasefiles import LeaseFiles
+from autopilot.system import failpoints
+from autopilot.system.processes import identify
+from autopilot.testing.stores import draft, gone_owner, result_of, text_of
+
+LIMITS = SlotLimits(total=100)
+DONE = EventDraft(event_type="task.done")
+
+
+def claim(store, task_id="one", **more):
+    arguments = {"executor": "local", "owner": identify(), "limits": LIMITS, "ttl_s": 30.0}
+    return store.claim(task_id, **{**arguments, "events": (EventDraft(event_type="task.claimed"),), **more})
+
+
+def start(store, lease):
+    return store.start(lease, owner=identify(), events=(EventDraft(event_type="attempt.started"),))
+
+
+def end(store, lease, status=Status.DONE, **more):
+    return store.finish(lease, Ending(status=status, record=lease.record, events=(DONE,), **more))
+
+
+def move(store, status, expected, task_id="one"):
+    ending = Ending(status=status, record=store.record(task_id), events=(EventDraft(event_type=f"to.{status}"),))
+    return store.move(task_id, ending, expected=expected)
+
+
+def file_of(root, task_id="one"):
+    return root / "tasks" / f"{task_id}.md"
+
+
+def broken(path):
+    path.write_bytes(b"---\ntitle: [half a sa")
+
+
+# ---------------------------------------------------------------------- files
+
+
+def test_everything_is_private_to_the_user(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    files.request_cancel("one", by="me")
+    files.report(lease, result_of(lease))
+    for folder, _, names in os.walk(root):
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+        for name in names:
+            assert stat.S_IMODE(os.stat(f"{folder}/{name}").st_mode) == 0o600, name
+    end(files, lease)
+    assert os.listdir(root / "state/leases") == []
+    assert os.listdir(root / "state/records") == ["one.json"]
+
+
+def test_reading_makes_nothing(open_file_store, root):
+    files = open_file_store()
+    files.changes()
+    files.project()
+    files.leases()
+    list(files.tasks())
+    files.record("one")
+    assert not root.exists()
+
+
+def test_a_whole_life_changes_only_owned_lines(files, root):
+    lines = [
+        "\ufeff---",
+        "id: one",
+        "# mine",
+        "title: 'x'  # so",
+        "zz:  [1,  2]",
+        "---",
+        "",
+        "Body.  ",
+        "no newline",
+    ]
+    text = "\r\n".join(lines).encode()
+    file_of(root).parent.mkdir(parents=True)
+    file_of(root).write_bytes(text)
+    lease = start(files, claim(files))
+    end(files, lease, result={"outcome": "succeeded"})
+    move(files, Status.PENDING, Status.DONE)
+    lease = claim(files)
+    end(files, lease, Status.PENDING)
+    after = file_of(root).read_bytes()
+    owned = (b"status:", b"updated_at:", b"created_at:", b"attempt:", b"result:", b"  outcome:")
+    kept = b"".join(line for line in after.splitlines(keepends=True) if not line.startswith(owned))
+    assert kept == text
+    assert b"\r\nattempt: 2\r\n" in after
+
+
+def test_a_dropped_file_learns_when_it_was_seen_first(files, root):
+    file_of(root).parent.mkdir(parents=True)
+    file_of(root).write_bytes(text_of("one"))
+    os.utime(file_of(root), (1_700_000_000, 1_700_000_000))
+    claim(files)
+    assert files.get("one").created_at.timestamp() == 1_700_000_000
+
+
+def test_symbolic_links_in_the_way_are_refused(open_file_store, root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    root.mkdir()
+    os.symlink(tmp_path / "elsewhere", root / "tasks")
+    files = open_file_store()
+    with pytest.raises(StorageError):
+        files.create(draft("one"))
+    with pytest.raises(StorageError):
+        files.changes()
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_a_link_in_place_of_a_run_folder_is_refused(files, root, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    (root / "runs").mkdir()
+    os.symlink(tmp_path / "elsewhere", root / "runs/one")
+    with pytest.raises(StorageError):
+        files.report(lease, result_of(lease))
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_ids_that_end_like_our_files(files):
+    for task_id in ("a", "a.1", "a.1.beat", "a.cancel", "a.json", "a.1.beat.cancel"):
+        files.create(draft(task_id))
+        lease = start(files, claim(files, task_id))
+        files.renew(lease)
+        files.request_cancel(task_id, by="me")
+    assert [lease.task_id for lease in files.leases()] == files.ids()
+    assert all(lease.cancel == "me" for lease in files.leases())
+    assert files.project() == 0
+    for lease in files.leases():
+        end(files, lease)
+    assert files.leases() == []
+
+
+# ---------------------------------------------------------------------- creation
+
+
+def test_a_dangling_link_is_a_taken_name(files, root):
+    file_of(root).parent.mkdir(parents=True)
+    os.symlink("/nowhere", file_of(root))
+    with pytest.raises(AlreadyExistsError):
+        files.create(draft("one"))
+
+
+def test_created_again_after_it_was_deleted(files, root, log):
+    created = (EventDraft(event_type="task.created"),)
+    files.create(draft("one"), created)
+    lease = claim(files)
+    end(files, lease, Status.PENDING)
+    os.unlink(file_of(root))
+    files.create(draft("one"), created)
+    assert claim(files).token == 2
+    assert len(log.distinct()) == len(log.events) == 5
+
+
+def test_a_creation_raced_by_a_file_that_a_person_drops(files, root, monkeypatch):
+    def raced(path, data, **more):
+        with open(path, "wb") as file:
+            file.write(b"a person's")
+        raise AlreadyExistsError("taken")
+
+    monkeypatch.setattr("autopilot.store.markdown.create_file", raced)
+    with pytest.raises(AlreadyExistsError) as refused:
+        files.create(draft("one"))
+    assert "nothing was changed" in refused.value.message
+    assert file_of(root).read_bytes() == b"a person's"
+
+
+@pytest.mark.parametrize("point", ["opened", "write", "written", "synced", "linked", "done"])
+@pytest.mark.parametrize("fault", ["ENOSPC", "EROFS", "EIO"])
+def test_a_refused_creation_leaves_nothing(files, root, point, fault):
+    files.create(draft("other"))
+    failpoints.arm(f"create.{point}={fault}")
+    with pytest.raises((StorageError, OSError)):
+        files.create(draft("one"))
+    failpoints.disarm()
+    assert os.listdir(root / "tasks") == ["other.md"]
+    files.create(draft("one"))
+
+
+def test_too_many_events_at_a_creation(files):
+    with pytest.raises(ValueError, match="at most 15"):
+        files.create(draft("one"), [DONE] * 16)
+    assert files.ids() == []
+
+
+# ---------------------------------------------------------------------- claims
+
+
+@pytest.mark.parametrize("step", ["opened", "write", "written", "synced", "rename", "renamed", "done"])
+def test_a_refused_claim_is_undone(files, log, step):
+    made = files.create(draft("one"))
+    failpoints.arm(f"claim.lease.{step}=ENOSPC")
+    with pytest.raises((StorageError, OSError)):
+        claim(files)
+    failpoints.disarm()
+    assert files.leases() == []
+    assert files.get("one") == made
+    assert log.events == []
+    assert claim(files).token == 1
+
+
+@pytest.mark.parametrize("step", ["opened", "write", "written", "synced", "swap", "swapped"])
+def test_a_claim_whose_file_cannot_be_written_holds_all_the_same(files, root, step):
+    files.create(draft("one"))
+    failpoints.arm(f"claim.md.{step}=ENOSPC")
+    lease = claim(files)
+    failpoints.disarm()
+    assert files.get("one").status is Status.CLAIMED
+    assert any("could not be written" in fault for fault in files.faults()) or step == "swapped"
+    end(files, lease, Status.PENDING)
+    assert b"status: pending" in file_of(root).read_bytes()
+
+
+def test_a_file_open_in_an_editor_is_not_claimed(files, root):
+    files.create(draft("one"))
+    with open(file_of(root), "ab"), pytest.raises(BusyError) as refused:
+        claim(files)
+    assert refused.value.code == "changed"
+    assert claim(files).token == 1
+
+
+def test_an_unreadable_file_is_not_claimed(files, root):
+    files.create(draft("one"))
+    broken(file_of(root))
+    with pytest.raises(TaskFormatError):
+        claim(files)
+    os.unlink(file_of(root))
+    os.symlink("/etc/passwd", file_of(root))
+    with pytest.raises(StorageError):
+        claim(files)
+    assert files.leases() == []
+
+
+def test_tokens_grow_when_records_are_lost(open_file_store, root, log):
+    files = open_file_store()
+    files.create(draft("one"))
+    for _ in range(3):
+        end(files, claim(files), Status.PENDING)
+    os.unlink(root / "state/records/one.json")
+    assert claim(files).token == 4
+    end(files, files.leases()[0], Status.PENDING)
+    os.unlink(root / "state/records/one.json")
+    text = file_of(root).read_bytes().replace(b"attempt: 4\n", b"")
+    file_of(root).write_bytes(text)
+    (root / "runs/one/7").mkdir(parents=True)
+    (root / "runs/one/not-a-number").mkdir()
+    assert files.record("one").token == 7
+    assert claim(files).token == 8
+    assert len(log.distinct()) == len(log.events)
+
+
+# ---------------------------------------------------------------------- damage
+
+
+def test_a_corrupt_lease_is_set_aside_and_told(files, root, log):
+    files.create(draft("one"))
+    files.create(draft("two"))
+    lease = start(files, claim(files))
+    (root / "state/leases/one.json").write_bytes(b'{"record": ')
+    assert files.leases() == []
+    assert files.get("one").status is Status.CLAIMED
+    assert any("one.json cannot be read" in fault for fault in files.faults())
+    with pytest.raises(LeaseLostError):
+        files.renew(lease)
+    assert files.project() == 1
+    assert files.project() == 0
+    (kept,) = os.listdir(root / "state/corrupt")
+    assert kept.startswith("one.")
+    assert any("moved to" in fault for fault in files.faults())
+    move(files, Status.PENDING, Status.CLAIMED)
+    assert claim(files).token == 2
+    claim(files, "two")
+
+
+def test_a_corrupt_lease_does_not_stop_a_claim(files, root):
+    files.create(draft("one"))
+    (root / "state/leases").mkdir(parents=True, exist_ok=True)
+    (root / "state/leases/one.json").write_bytes(b"")
+    assert claim(files).token == 1
+
+
+def test_a_corrupt_record_is_told_and_outlived(files, root):
+    files.create(draft("one"))
+    end(files, claim(files), Status.PENDING)
+    (root / "state/records/one.json").write_bytes(b"[]")
+    assert files.record("one").token == 1
+    assert files.faults()
+    lease = claim(files)
+    assert lease.token == 2
+    end(files, lease, Status.PENDING)
+    assert files.record("one").token == 2
+
+
+def test_a_corrupt_report_counts_as_none_and_is_kept(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    files.report(lease, result_of(lease))
+    path = root / "runs/one/1/result.json"
+    path.write_bytes(path.read_bytes()[:20])
+    assert files.result(lease) is None
+    assert any("counts as lost" in fault for fault in files.faults())
+    (kept,) = os.listdir(root / "state/corrupt")
+    assert kept.startswith("one.1.result.")
+    assert files.result(lease) is None
+    files.report(lease, result_of(lease))
+    assert files.result(lease) == result_of(lease)
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"\xff\xfe", b"a b c", b"1 2 3 4 5"])
+def test_a_damaged_beat_is_none(files, root, damage):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    (root / "state/leases/one.1.beat").write_bytes(damage)
+    assert files.lease("one").beat == lease.beat
+    files.renew(lease)
+    assert files.lease("one").beat >= lease.beat
+
+
+def test_a_beat_of_another_boot_is_none_of_ours(files, root, clock):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    clock.advance(100)
+    path = root / "state/leases/one.1.beat"
+    files.renew(lease)
+    assert files.lease("one").beat > lease.beat
+    words = path.read_bytes().split()
+    path.write_bytes(b" ".join([b"another-boot", *words[1:]]))
+    assert files.lease("one").beat == lease.beat
+
+
+@pytest.mark.parametrize("damage", [b"", b"[]", b'{"token": 1}', b'{"by": "me"}', b"\xff"])
+def test_a_damaged_cancel_request_is_none(files, root, damage):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    (root / "state/leases/one.cancel").write_bytes(damage)
+    assert files.renew(lease).cancel is None
+    assert files.request_cancel("one", by="me") is True
+    assert files.renew(lease).cancel == "me"
+
+
+def test_beats_need_no_new_blocks(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    path = root / "state/leases/one.1.beat"
+    before = os.stat(path)
+    for _ in range(3):
+        files.renew(lease)
+    after = os.stat(path)
+    assert (after.st_ino, after.st_size, after.st_blocks) == (before.st_ino, before.st_size, before.st_blocks)
+
+
+def test_a_beat_that_cannot_be_written(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    failpoints.arm("beat.write=EIO")
+    with pytest.raises(StorageError):
+        files.renew(lease)
+    files.renew(lease)
+
+
+def test_a_late_beat_does_not_speak_for_its_successor(files, root, clock):
+    files.create(draft("one"))
+    old = start(files, claim(files))
+    end(files, old, Status.PENDING)
+    new = start(files, claim(files))
+    LeaseFiles(Layout(str(root)), sync=False, faults=print).write_beat(old, 9e9, 0)
+    assert files.lease("one").beat == pytest.approx(new.beat, abs=1)
+    end(files, new)
+    assert files.project() == 0
+    assert os.listdir(root / "state/leases") == []
+
+
+def test_leases_are_read_again_only_when_they_change(files, root, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+    monkeypatch.setattr("autopilot.store.leasefiles._RACY_NS", -1)
+    first = files.leases()
+    monkeypatch.setattr("autopilot.store.leasefiles.decode_lease", lambda data: pytest.fail("read again"))
+    assert files.leases() == first
+    os.unlink(root / "state/leases/one.json")
+    assert files.leases() == []
+
+
+def test_a_lease_that_vanishes_while_they_are_listed(files, root, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+    monkeypatch.setattr(LeaseFiles, "ids", lambda self: ["gone", "one"])
+    assert [lease.task_id for lease in files.leases()] == ["one"]
+
+
+def test_a_lease_that_may_not_be_read_is_no_corrupt_one(files, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+
+    def refuse(path):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("autopilot.store.leasefiles.read_file", refuse)
+    with pytest.raises(StorageError):
+        files.leases()
+
+    def strange(path):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr("autopilot.store.leasefiles.read_file", strange)
+    with pytest.raises(OSError, match="Stale"):
+        files.lease("one")
+
+
+# ---------------------------------------------------------------------- projections
+
+
+def test_a_half_saved_file_waits_for_its_status(files, root, log):
+    files.create(draft("one"))
+    files.create(draft("two"))
+    lease = start(files, claim(files))
+    whole = file_of(root).read_bytes()
+    broken(file_of(root))
+    shown = end(files, lease)
+    assert isinstance(shown, InvalidTask)
+    assert files.project() == 0
+    assert files.project() == 0
+    assert file_of(root).read_bytes() == b"---\ntitle: [half a sa"
+    assert [held.state for held in files.leases()] == [LeaseState.ENDED]
+    assert len(log.events) == len(log.distinct()) == 3
+    end(files, start(files, claim(files, "two")))
+    file_of(root).write_bytes(whole)
+    assert files.project() == 1
+    assert files.get("one").status is Status.DONE
+    assert files.leases() == []
+    assert len(log.events) == len(log.distinct())
+
+
+def test_a_file_open_in_an_editor_waits_for_its_status(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    with open(file_of(root), "ab") as editor:
+        shown = end(files, lease)
+        assert shown.status is Status.DONE
+        assert files.get("one").status is Status.DONE
+        assert files.project() == 0
+        editor.write(b"typed meanwhile\n")
+    assert files.project() == 1
+    assert b"typed meanwhile\n" in file_of(root).read_bytes()
+    assert b"status: done" in file_of(root).read_bytes()
+
+
+def test_a_deleted_file_ends_its_lease_all_the_same(files, root, log):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    os.unlink(file_of(root))
+    assert end(files, lease) is None
+    assert files.leases() == []
+    assert log.types()[-1] == "task.done"
+    assert files.record("one").token == 1
+
+
+def test_a_deleted_file_that_cannot_even_be_looked_at(files, root, monkeypatch):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+
+    def rewrite(*args, **more):
+        os.unlink(file_of(root))
+        raise BusyError("saved again and again")
+
+    monkeypatch.setattr(projection.MarkdownFiles, "rewrite", rewrite)
+    assert end(files, lease) is None
+
+
+def test_a_persons_status_after_the_projection_is_not_undone(files, root, log):
+    """A crash after the projection, a person's edit, and then the recovery."""
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    failpoints.arm("retire.rename=EIO")
+    end(files, lease)
+    failpoints.disarm()
+    assert files.leases()
+    text = file_of(root).read_bytes()
+    file_of(root).write_bytes(text.replace(b"status: done", b"status: pending"))
+    assert files.project() == 1
+    assert b"status: pending" in file_of(root).read_bytes()
+    assert files.record("one").projected is Status.DONE
+    assert claim(files).token == 2
+
+
+def test_a_dead_claimers_steps_are_told_by_whoever_comes(open_file_store, log, root):
+    one, two = open_file_store(), open_file_store()
+    one.create(draft("one"))
+    failpoints.arm("claim.md.opened=EIO")
+    claim(one, owner=gone_owner())
+    failpoints.disarm()
+    log.events.clear()
+    assert b"status: pending" not in file_of(root).read_bytes()
+    assert two.project() == 1
+    assert two.project() == 0
+    assert log.types() == ["task.claimed"]
+    assert b"status: claimed" in file_of(root).read_bytes()
+    assert two.lease("one") is not None
+
+
+def test_a_dead_claimers_steps_wait_for_the_log(open_file_store, log):
+    files = open_file_store()
+    files.create(draft("one"))
+    claim(files, owner=gone_owner())
+    log.fault = StorageError("full")
+    assert files.project() == 0
+    log.fault = None
+    assert files.project() == 1
+
+
+def test_a_live_owners_steps_are_its_own_business(files, log):
+    files.create(draft("one"))
+    claim(files)
+    log.events.clear()
+    assert files.project() == 0
+    assert log.events == []
+
+
+def test_events_that_the_log_will_never_take_block_nothing(files, log):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    log.fault = UsageError("no such event type")
+    end(files, lease)
+    assert files.leases() == []
+    assert any("refused by the log" in fault for fault in files.faults())
+
+
+def test_somebody_else_at_work_is_not_waited_for(open_file_store, log):
+    one, two = open_file_store(), open_file_store()
+    one.create(draft("one"))
+    lease = start(one, claim(one))
+    log.fault = StorageError("full")
+    end(one, lease)
+    log.fault = None
+    with two._locks.task("one"):
+        assert one.project() == 0
+    assert one.project() == 1
+
+
+def test_loose_files_beside_leases_are_swept(files, root):
+    files.create(draft("one"))
+    held = start(files, claim(files))
+    files.request_cancel("one", by="me")
+    for name in ("gone.1.beat", "gone.cancel", "other.12.beat"):
+        (root / "state/leases" / name).write_bytes(b"x")
+    files.project()
+    assert sorted(os.listdir(root / "state/leases")) == ["one.1.beat", "one.cancel", "one.json"]
+    end(files, held, Status.CANCELLED)
+    assert os.listdir(root / "state/leases") == []
+
+
+def test_an_unprojected_end_is_finished_before_the_next_step(files, log):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    log.fault = StorageError("full")
+    end(files, lease, Status.PENDING)
+    log.fault = None
+    assert claim(files).token == 2
+    assert log.types() == ["task.claimed", "attempt.started", "task.done", "task.claimed"]
+
+
+def test_while_an_end_cannot_be_told_the_task_waits(files, log):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    log.fault = StorageError("full")
+    end(files, lease, Status.PENDING)
+    with pytest.raises(BusyError):
+        claim(files)
+    with pytest.raises(BusyError):
+        move(files, Status.CANCELLED, Status.PENDING)
+
+
+def test_a_newer_format_is_never_rewritten(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    newer = text_of("one", schema="9")
+    file_of(root).write_bytes(newer)
+    end(files, lease)
+    assert file_of(root).read_bytes() == newer
+    assert files.leases() == []
+
+
+# ---------------------------------------------------------------------- moves, edits, views
+
+
+def test_a_malformed_file_is_not_moved(files, root):
+    files.create(draft("one"))
+    ending = Ending(status=Status.CANCELLED, record=files.record("one"))
+    broken(file_of(root))
+    with pytest.raises(TaskFormatError):
+        files.move("one", ending, expected=Status.PENDING)
+
+
+def test_an_edit_of_a_held_task_shows_the_leases_view(files):
+    files.create(draft("one"))
+    claim(files)
+    assert files.edit("one", {"priority": "low"}).status is Status.CLAIMED
+
+
+def test_an_edit_must_leave_a_task(files, root):
+    files.create(draft("one"))
+    before = file_of(root).read_bytes()
+    with pytest.raises(TaskFormatError):
+        files.edit("one", {"id": "two"})
+    assert file_of(root).read_bytes() == before
+
+
+def test_a_claim_between_two_reads_is_seen(files, monkeypatch):
+    """The lease is looked for before and, if the file says that somebody holds it, after the file is read."""
+    files.create(draft("one"))
+    real = files._leases.read
+    answers = [None]
+
+    def late(task_id):
+        return answers.pop() if answers else real(task_id)
+
+    claim(files)
+    start(files, files.lease("one"))
+    monkeypatch.setattr(files._leases, "read", late)
+    assert files.get("one").status is Status.IN_PROGRESS
+
+
+def test_a_file_that_vanishes_while_all_are_listed(files, root, monkeypatch):
+    files.create(draft("one"))
+    monkeypatch.setattr(files._files, "ids", lambda: ["gone", "one"])
+    assert [task.id for task in files.tasks()] == ["one"]
+
+
+def test_invalid_files_are_listed(files, root):
+    files.create(draft("one"))
+    broken(file_of(root, "two"))
+    kinds = [type(task) for task in files.tasks()]
+    assert kinds == [Task, InvalidTask]
+    assert isinstance(files.get("two"), InvalidTask)
+    assert files.record("two").token == 0
+
+
+def test_a_fault_is_told_once(files, root):
+    files.create(draft("one"))
+    (root / "state/leases").mkdir(parents=True, exist_ok=True)
+    (root / "state/leases/one.json").write_bytes(b"")
+    files.leases()
+    files.leases()
+    assert len(files.faults()) == 1
+    assert files.faults() == []
+
+
+def test_the_bell_of_a_full_disk_is_silent(files, root, monkeypatch):
+    files.create(draft("one"))
+    (root / "state").mkdir(exist_ok=True)
+    (root / "state/bell").mkdir()
+    files.notify()
+
+
+def test_a_forked_child_is_a_process_of_its_own(files):
+    files.create(draft("one"))
+    mine = files._identity()
+    assert mine == identify()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with files._locks.task("one"):
+                os.write(writer, b"locked " if files._identity() != mine else b"the parent ")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(reader, 20) == b"locked "
+    with files._locks.task("one"):
+        pass
+
+
+def test_a_lock_that_is_held_for_too_long_is_busy(open_file_store):
+    one, two = open_file_store(), open_file_store()
+    one.create(draft("one"))
+    two._locks._patience_s = 0.05
+    with one._locks.task("one"), pytest.raises(BusyError):
+        claim(two)
+    with one._locks.claims(), pytest.raises(BusyError):
+        claim(two)
+    assert claim(two).token == 1
+
+
+def test_lock_files_are_never_deleted(files, root):
+    files.create(draft("one"))
+    end(files, start(files, claim(files)))
+    names = os.listdir(root / "state/locks")
+    files.close()
+    assert os.listdir(root / "state/locks") == names
+    assert "claim" in names
+
+
+def test_the_lease_file_is_json_that_people_can_read(files, root):
+    files.create(draft("one"))
+    claim(files)
+    data = json.loads((root / "state/leases/one.json").read_text())
+    assert data["state"] == "claimed"
+    assert data["record"]["token"] == 1
+    assert data["outbox"][0]["event_type"] == "task.claimed"
+
+
+def test_the_draft_is_stored_as_it_is(files, root):
+    text = text_of("one").replace(b"\n", b"\r\n") + b"no newline"
+    files.create(TaskDraft(id="one", text=text))
+    assert file_of(root).read_bytes() == text
+
+
+def test_record_keeps_what_the_ending_says(files):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    kept = attrs.evolve(lease.record, token=99, seq=99, task_id="other", used=5)
+    files.finish(lease, Ending(status=Status.PENDING, record=kept))
+    record = files.record("one")
+    assert (record.task_id, record.token, record.used) == ("one", 1, 5)
+    assert record.seq < 99

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from autopilot.errors import NotFoundError, StorageError, TaskFormatError
+from autopilot.models import Ending, EventDraft, InvalidTask, Status
+from autopilot.store.contract import SlotLimits
+from autopilot.store.memory import MemoryRoot, MemoryStore
+from autopilot.system.processes import identify
+from autopilot.testing.stores import draft, text_of
+
+
+@pytest.fixture
+def memory():
+    return MemoryRoot()
+
+
+@pytest.fixture
+def store(memory, log, clock):
+    return MemoryStore(publish=log.publish, clock=clock, root=memory)
+
+
+def claim(store):
+    return store.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+
+
+def test_a_text_that_is_no_task(store, memory):
+    memory.texts["one"] = b"nothing"
+    assert isinstance(store.get("one"), InvalidTask)
+    assert [type(task) for task in store.tasks()] == [InvalidTask]
+    assert [entry.id for entry in store.changes().invalid] == ["one"]
+    assert not store.changes()
+    with pytest.raises(TaskFormatError):
+        claim(store)
+    memory.texts["one"] = text_of("one")
+    assert [entry.id for entry in store.changes().tasks] == ["one"]
+
+
+def test_removed_texts_are_told(store, memory):
+    store.create(draft("one"))
+    store.changes()
+    del memory.texts["one"]
+    assert store.changes().removed == ("one",)
+
+
+def test_an_unreadable_text_waits_for_its_status(store, memory):
+    store.create(draft("one"))
+    lease = claim(store)
+    whole = memory.texts["one"]
+    memory.texts["one"] = b"half"
+    assert isinstance(store.finish(lease, Ending(status=Status.CANCELLED, record=lease.record)), InvalidTask)
+    assert store.project() == 0
+    memory.texts["one"] = whole
+    assert store.project() == 1
+    assert store.get("one").status is Status.CANCELLED
+
+
+def test_a_deleted_text_ends_its_lease(store, memory):
+    store.create(draft("one"))
+    lease = claim(store)
+    del memory.texts["one"]
+    assert store.finish(lease, Ending(status=Status.CANCELLED, record=lease.record)) is None
+    assert store.leases() == []
+    with pytest.raises(NotFoundError):
+        store.get("one")
+
+
+def test_a_text_that_vanishes_while_all_are_listed(store, memory):
+    store.create(draft("one"))
+    store.create(draft("two"))
+    tasks = iter(store.tasks())
+    assert next(tasks).id == "one"
+    del memory.texts["two"]
+    assert list(tasks) == []
+
+
+def test_created_again_after_it_was_deleted(store, memory, log):
+    created = (EventDraft(event_type="task.created"),)
+    store.create(draft("one"), created)
+    lease = claim(store)
+    store.finish(lease, Ending(status=Status.PENDING, record=lease.record))
+    del memory.texts["one"]
+    store.create(draft("one"), created)
+    assert claim(store).token == 2
+    assert len(log.distinct()) == len(log.events)
+
+
+def test_a_start_whose_events_wait(store, log):
+    store.create(draft("one"))
+    lease = claim(store)
+    log.fault = StorageError("full")
+    begun = store.start(lease, owner=identify(), events=(EventDraft(event_type="attempt.started"),))
+    assert begun.outbox
+    log.fault = None
+    store.finish(begun, Ending(status=Status.DONE, record=begun.record))
+    assert log.types() == ["attempt.started"]
