@@ -70,12 +70,13 @@ def tail(
         "since": parse_since(since, app.control.clock.now()) if since else None,
     }
     cursor = log.end() if follow else ""
-    if since and count is None:
-        _print(app.format, list(log.read(**wanted)))
-    else:
-        _print(app.format, log.tail(SHOWN if count is None else count, **wanted))
+    everything = since is not None and count is None
+    records = list(log.read(**wanted)) if everything else log.tail(SHOWN if count is None else count, **wanted)
+    _print(app.format, records)
     if follow:
         flush()
+        # What was appended between the two looks must not come twice.
+        cursor = records[-1].cursor if records else cursor
         for record in log.follow(cursor, **wanted):
             _print_one(app.format, record)
 

@@ -32,6 +32,9 @@ __all__ = ["Backoff", "conclude", "judge", "needs_onward", "result_event", "spen
 _ONLY_BUSY = frozenset({"no_slot", "refused"})
 """Answers of the router that mean: somebody else can, but not at this moment."""
 
+_LONGEST_MESSAGE = 1000
+"""Characters of a message that go into the Markdown and the log; all of it is in the attempt's run folder."""
+
 _CLAIMS_SUCCESS = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.NO_CHANGE_NEEDED})
 
 
@@ -49,13 +52,15 @@ class Backoff:
 
 def judge(result: AttemptResult) -> Outcome:
     """The outcome that counts: a claimed success that failed its verification is a failure."""
-    outcome = result.outcome
+    told = result.outcome
+    outcome = attrs.evolve(told, message=told.message[:_LONGEST_MESSAGE], hint=told.hint[:_LONGEST_MESSAGE])
     if outcome.kind not in _CLAIMS_SUCCESS:
         return outcome
     failed = [verdict for verdict in result.verdicts if not verdict.ok]
     if failed:
         said = "; ".join(f"{verdict.name}: {verdict.detail or 'failed'}" for verdict in failed)
-        return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=f"verification failed: {said}")
+        message = f"verification failed: {said}"[:_LONGEST_MESSAGE]
+        return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=message)
     return outcome
 
 
