@@ -241,6 +241,21 @@ class EndingTests(StoreCase):
         assert self.status(store, "one") is Status.PENDING
         assert self.claim(store, "one").token == 5
 
+    @pytest.mark.parametrize("status", [Status.DONE, Status.BLOCKED, Status.CANCELLED])
+    def test_a_person_sets_an_ended_task_back_to_pending(self, store: Store, status: Status) -> None:
+        store.create(draft("one"))
+        lease = self.start(store, self.claim(store, "one"))
+        why = Reason(code="used_up", message="three times")
+        kept = attrs.evolve(lease.record, used=3, lost=1, failed_on=("local",), reason=why, earlier_failure="so")
+        store.finish(lease, Ending(status=status, record=kept))
+        assert store.record("one").used == 3
+        store.edit("one", {"status": "pending"})
+        record = store.record("one")
+        assert (record.token, record.used, record.lost, record.failed_on, record.reason) == (1, 0, 0, (), None)
+        assert record.earlier_failure == "so"
+        again = self.claim(store, "one")
+        assert (again.token, again.record.used) == (2, 0)
+
     def test_a_move_that_cannot_be_told_yet(self, store: Store, log: RecordingLog) -> None:
         store.create(draft("one"))
         log.fault = StorageError("full")

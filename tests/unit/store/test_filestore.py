@@ -504,7 +504,7 @@ def test_a_persons_status_after_the_projection_is_not_undone(files, root, log):
     file_of(root).write_bytes(text.replace(b"status: done", b"status: pending"))
     assert files.project() == 1
     assert b"status: pending" in file_of(root).read_bytes()
-    assert files.record("one").projected is Status.DONE
+    assert files.get("one").status is Status.PENDING
     assert claim(files).token == 2
 
 
