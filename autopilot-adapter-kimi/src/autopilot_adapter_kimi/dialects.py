@@ -105,11 +105,12 @@ def loop_limits(dialect: Dialect, options: Mapping[str, Any]) -> tuple[list[str]
     """The options ``max_retries`` and ``max_steps``, as arguments and as variables.
 
     The older program's flags came one by one with its releases, so they are used only where they are asked for.
+    Its "retries" count the first attempt too.
     """
     steps, retries = whole_number(options, "max_steps"), whole_number(options, "max_retries")
     if dialect is CURRENT:
         attempts = (2 if retries is None else retries) + 1
         names = {"KIMI_LOOP_MAX_STEPS_PER_TURN": steps, "KIMI_LOOP_MAX_ATTEMPTS_PER_STEP": attempts}
         return [], {name: str(value) for name, value in names.items() if value}
-    flags = {"--max-steps-per-turn": steps, "--max-retries-per-step": retries}
-    return [word for flag, value in flags.items() if value is not None for word in (flag, str(value))], {}
+    flags = {"--max-steps-per-turn": steps, "--max-retries-per-step": None if retries is None else retries + 1}
+    return [word for flag, value in flags.items() if value for word in (flag, str(value))], {}

@@ -93,7 +93,9 @@ def judged(exit_code: int, transcript: Transcript, *, dialect: Dialect, longest_
 
 def _failed(exit_code: int, transcript: Transcript, error: str, dialect: Dialect) -> Outcome:
     how = f"exit code {exit_code}" + ("" if exit_code else " without a closing word")
-    kind = classify(error, _RULES if dialect is CURRENT else _PRINT_RULES) if exit_code else None
+    # The exit code of a program that was ended after its last word is unknown: its words are all there is.
+    told = exit_code != 0 or transcript.lingered
+    kind = classify(error, _RULES if dialect is CURRENT else _PRINT_RULES) if told else None
     if kind is None:
         kind = {0: OutcomeKind.PROTOCOL_VIOLATION, 75: OutcomeKind.UNAVAILABLE}.get(exit_code, OutcomeKind.FAILED)
     retry = transcript.last(role="meta", type=_RETRYING)
