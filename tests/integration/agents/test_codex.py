@@ -131,6 +131,21 @@ def test_a_kill_of_the_dispatcher_loses_nothing_and_a_cancel_leaves_nothing(code
     codex.until(lambda: codex.marked_processes() == [], "the end of all processes", 15)
 
 
+def test_work_that_outlives_its_dispatcher_is_adopted_and_not_done_again(codex: Any, responses: Any) -> None:
+    codex.scenario("write-file.adopted")
+    codex.task("adopted", "codex")
+    dispatcher = codex.start("dispatch", "tick")
+    codex.until(lambda: any("exec --json" in line for line in codex.marked_processes()), "the agent")
+    dispatcher.kill()
+    dispatcher.communicate()
+    codex.until(codex.result("adopted", 1).exists, "the runner's report")
+    codex.tick()
+    task = codex.show("adopted")
+    assert (task["status"], task["attempt"], task["result"]["tokens"]["input"]) == ("done", 1, 2000)
+    calls = [entry for entry in responses.log.entries if entry["scenario"] == "write-file.adopted"]
+    assert len([entry for entry in calls if entry["path"].endswith("/responses")]) == 2, "it was done again"
+
+
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_retry_resumes_or_starts_afresh_as_configured(codex: Any, resume: bool) -> None:
     codex.scenario("text", resume=resume)
