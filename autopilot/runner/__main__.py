@@ -25,12 +25,12 @@ from autopilot.models import (
     Verdict,
 )
 from autopilot.models.wire import load, warm
-from autopilot.runner.logs import redactor_for
 from autopilot.runner.nursery import Nursery
+from autopilot.runner.origin import Origin
 from autopilot.runner.run import NOT_STARTED, run_attempt
 from autopilot.runner.stores import open_store
 from autopilot.system.clock import SystemClock
-from autopilot.system.processes import ProcessIdentity, identify
+from autopilot.system.processes import identify
 from autopilot.system.tree import become_subreaper, set_not_dumpable
 
 __all__ = ["main"]
@@ -43,12 +43,12 @@ def main(argv: list[str]) -> int:
     os.chdir(root)
     set_not_dumpable()
     become_subreaper()
-    me = identify()
+    origin = Origin.here(identify())
     _warm()
     with socket.socket(fileno=int(fd)) as channel:
         channel.set_inheritable(False)
         Nursery(
-            channel, lambda spec, lease: _live(spec, lease, me), clock=SystemClock(), before_fork=_fetch
+            channel, lambda spec, lease: _live(spec, lease, origin), clock=SystemClock(), before_fork=_fetch
         ).serve()
     return 0
 
@@ -61,7 +61,6 @@ def _warm() -> None:
     from autopilot.store import filestore  # noqa: F401
 
     warm(*_samples())
-    redactor_for(os.environ)
     gc.collect()
     gc.freeze()
 
@@ -116,18 +115,18 @@ def _fetch(spec: dict[str, Any]) -> None:
         gc.freeze()
 
 
-def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], guardian: ProcessIdentity) -> int:
+def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], origin: Origin) -> int:
     """The whole life of a runner, in the child that was forked for it."""
     os.setsid()
     become_subreaper()
     clock = SystemClock()
     spec, lease = load(AttemptSpec, spec_data), load(Lease, lease_data)
     try:
-        store = open_store(spec, clock)
+        store = open_store(spec, origin.redactor, clock)
     except AutopilotError as fault:
         sys.stderr.write(f"{spec.task_id}.{spec.token}: not started: {fault}\n")
         return NOT_STARTED
-    return run_attempt(spec, lease, store=store, guardian=guardian, clock=clock)
+    return run_attempt(spec, lease, store=store, origin=origin, clock=clock)
 
 
 if __name__ == "__main__":

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from autopilot.executors.output import CappedFile
-from autopilot.system.environment import secrets_in
 from autopilot.system.redact import Redactor
 
-__all__ = ["LogPipe", "Sink", "hide", "redactor_for"]
+__all__ = ["LogPipe", "Sink", "hide"]
 
 _CHUNK = 65536
 _TEXT_BYTES = 16 * 1024
-
-
-@functools.cache
-def _redactor(secrets: tuple[tuple[str, str], ...]) -> Redactor:
-    return Redactor(dict(secrets))
-
-
-def redactor_for(environ: Mapping[str, str]) -> Redactor:
-    """What hides the secrets of ``environ``; made once by the launcher, for all its runners."""
-    return _redactor(tuple(sorted(secrets_in(environ).items())))
 
 
 def hide(value: Any, redactor: Redactor) -> Any:

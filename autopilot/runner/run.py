@@ -18,7 +18,8 @@ from autopilot.runner.folders import mark_of
 from autopilot.runner.host import host
 from autopilot.runner.judge import judge
 from autopilot.runner.keeper import Keeper
-from autopilot.runner.logs import LogPipe, hide, redactor_for
+from autopilot.runner.logs import LogPipe, hide
+from autopilot.runner.origin import Origin
 from autopilot.runner.talk import Talk
 from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
@@ -29,7 +30,7 @@ from autopilot.system.clock import Clock
 from autopilot.system.durable import ensure_folder, replace_file
 from autopilot.system.environment import child_environment
 from autopilot.system.failpoints import failpoint
-from autopilot.system.processes import ProcessIdentity, identify
+from autopilot.system.processes import identify
 from autopilot.system.tree import MARK, kill_tree
 
 __all__ = ["LOST", "NOT_STARTED", "REFUSED", "run_attempt"]
@@ -52,7 +53,7 @@ def run_attempt(
     lease: Lease,
     *,
     store: Store,
-    guardian: ProcessIdentity | None,
+    origin: Origin,
     clock: Clock,
 ) -> int:
     """Do one claimed attempt in this process, which must be single-threaded, a child subreaper and a session
@@ -64,7 +65,7 @@ def run_attempt(
     try:
         _prepare(spec)
         failpoint("runner.gate")
-        started = store.start(lease, owner=identify(), guardian=guardian, events=[_started_event(spec)])
+        started = store.start(lease, owner=identify(), guardian=origin.guardian, events=[_started_event(spec)])
     except LeaseLostError:
         return REFUSED
     except (AutopilotError, OSError) as fault:
@@ -72,7 +73,7 @@ def run_attempt(
         return NOT_STARTED
     failpoint("runner.started")
     keeper = Keeper(store, started, clock=clock, beat_s=spec.beat_s)
-    return _do(_work(spec, keeper, wakeup, clock))
+    return _do(_work(spec, keeper, wakeup, origin, clock))
 
 
 def _prepare(spec: AttemptSpec) -> None:
@@ -107,16 +108,16 @@ def _do(work: Work) -> int:
     return 0
 
 
-def _work(spec: AttemptSpec, keeper: Keeper, wakeup: Wakeup, clock: Clock) -> Work:
+def _work(spec: AttemptSpec, keeper: Keeper, wakeup: Wakeup, origin: Origin, clock: Clock) -> Work:
     return Work(
         spec=spec,
         keeper=keeper,
         watcher=Watcher(keeper, Trail(spec.run_dir, clock), wakeup, clock),
         wakeup=wakeup,
         clock=clock,
-        environ=dict(os.environ),
+        redactor=origin.redactor,
         environment=child_environment(
-            os.environ,
+            origin.environ,
             names=spec.environment,
             values={
                 **spec.environment_values,
@@ -211,7 +212,7 @@ def _unless_interrupted(work: Work, outcome: Outcome) -> Outcome:
 def _result(
     work: Work, outcome: Outcome, verdicts: tuple[Verdict, ...], began_at: datetime, duration_s: float
 ) -> AttemptResult:
-    redactor = redactor_for(work.environ)
+    redactor = work.redactor
     return AttemptResult(
         task_id=work.spec.task_id,
         token=work.spec.token,

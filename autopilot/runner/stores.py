@@ -11,17 +11,18 @@ from autopilot.models import AttemptSpec, Event
 from autopilot.plugins.direct import call_hook, implementation_of, load_plugin
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
+from autopilot.system.redact import Redactor
 
 __all__ = ["open_store"]
 
 
-def open_store(spec: AttemptSpec, clock: Clock) -> Store:
+def open_store(spec: AttemptSpec, redactor: Redactor, clock: Clock) -> Store:
     """The store of ``spec.store_url``: the file store, or what the plugin supplies that the dispatcher named.
 
     Raises:
         SetupError: nobody knows this URL; whatever the plugin raises.
     """
-    publish = _Publisher(spec, clock)
+    publish = _Publisher(spec, redactor, clock)
     if spec.store_url.partition(":")[0] in ("", "file"):
         from autopilot.store.filestore import FileStore
 
@@ -45,19 +46,19 @@ def _from_plugin(spec: AttemptSpec, config: dict[str, Any]) -> Any:
 class _Publisher:
     """Puts events into the log; the log is opened by the first."""
 
-    def __init__(self, spec: AttemptSpec, clock: Clock) -> None:
+    def __init__(self, spec: AttemptSpec, redactor: Redactor, clock: Clock) -> None:
         self._spec = spec
+        self._redactor = redactor
         self._clock = clock
 
     def __call__(self, events: Sequence[Event]) -> None:
         from autopilot.events.log import EventLog
-        from autopilot.runner.logs import redactor_for
 
         log = EventLog(
             os.path.join(self._spec.root, "events"),
             durability=self._spec.durability,
             clock=self._clock,
-            redact=redactor_for(os.environ).text,
+            redact=self._redactor.text,
         )
         try:
             log.append(events)

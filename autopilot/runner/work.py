@@ -10,10 +10,11 @@ import attrs
 from autopilot.models import AttemptSpec
 from autopilot.runner.children import Setting
 from autopilot.runner.keeper import Keeper
-from autopilot.runner.logs import Sink, redactor_for
+from autopilot.runner.logs import Sink
 from autopilot.runner.wakeup import Wakeup
 from autopilot.runner.watch import Watcher
 from autopilot.system.clock import Clock
+from autopilot.system.redact import Redactor
 
 __all__ = ["Work"]
 
@@ -23,8 +24,8 @@ class Work:
     """One attempt at work.
 
     Attributes:
-        environ: the launcher's environment, from which secrets to hide are known.
-        environment: the part of it that the executor and verifications may see.
+        redactor: hides the secrets of the launcher's environment.
+        environment: the part of that which the executor and verifications may see.
     """
 
     spec: AttemptSpec
@@ -32,7 +33,7 @@ class Work:
     watcher: Watcher
     wakeup: Wakeup
     clock: Clock
-    environ: Mapping[str, str]
+    redactor: Redactor
     environment: Mapping[str, str]
 
     @property
@@ -43,7 +44,7 @@ class Work:
     def sink(self, name: str) -> Sink:
         """Where what a child prints is kept: a file of the run folder."""
         path = os.path.join(self.spec.run_dir, name)
-        return Sink(path, redactor_for(self.environ), self.spec.limits.output_bytes)
+        return Sink(path, self.redactor, self.spec.limits.output_bytes)
 
     def interrupted(self) -> bool:
         """Whether a cancel was asked for, or we were told to end."""

@@ -6,14 +6,15 @@ import os
 
 import pytest
 
-from autopilot.runner.logs import LogPipe, Sink, redactor_for
+from autopilot.runner.logs import LogPipe, Sink, hide
+from autopilot.system.redact import Redactor
 
 
 @pytest.fixture
 def pipe(tmp_path):
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    sink = Sink(str(tmp_path / "log"), redactor_for({"API_TOKEN": "abcdefgh12345678"}), 64 * 1024)
+    sink = Sink(str(tmp_path / "log"), Redactor({"API_TOKEN": "abcdefgh12345678"}), 64 * 1024)
     yield LogPipe(reading, sink), writing, sink
     os.close(reading)
 
@@ -40,7 +41,7 @@ def test_silence_makes_no_file(pipe, tmp_path):
 
 
 def test_a_flood_is_cut_in_the_middle(tmp_path):
-    sink = Sink(str(tmp_path / "log"), redactor_for({}), 64 * 1024)
+    sink = Sink(str(tmp_path / "log"), Redactor({}), 64 * 1024)
     sink.write(b"first\n")
     for _ in range(100):
         sink.write(b"flood " * 1000)
@@ -52,5 +53,10 @@ def test_a_flood_is_cut_in_the_middle(tmp_path):
     assert (tmp_path / "log").stat().st_size < 70 * 1024
 
 
-def test_one_redactor_serves_all_attempts_of_a_launcher():
-    assert redactor_for({"A_KEY": "0123456789"}) is redactor_for({"A_KEY": "0123456789", "HOME": "/h"})
+def test_texts_are_hidden_at_any_depth_and_all_else_stays():
+    redactor = Redactor({"API_TOKEN": "abcdefgh12345678"})
+    value = {"a": ["abcdefgh12345678", 1, None], "b": ("x", {"c": "abcdefgh12345678"}), "d": True}
+    hidden = hide(value, redactor)
+    assert "abcdefgh" not in str(hidden)
+    assert hidden["a"][1:] == [1, None]
+    assert (hidden["b"][0], hidden["d"]) == ("x", True)

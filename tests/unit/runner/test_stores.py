@@ -14,6 +14,7 @@ from autopilot.models import AttemptSpec, Event, PluginRef
 from autopilot.runner.stores import open_store
 from autopilot.store.filestore import FileStore
 from autopilot.system.clock import SystemClock
+from autopilot.system.redact import Redactor
 
 
 def spec(root, **changes) -> AttemptSpec:
@@ -49,7 +50,7 @@ def plugin(monkeypatch):
 
 @pytest.mark.parametrize("url", ["file:", ""])
 def test_the_file_store_is_built_in(tmp_path, url):
-    assert isinstance(open_store(spec(tmp_path, store_url=url), SystemClock()), FileStore)
+    assert isinstance(open_store(spec(tmp_path, store_url=url), Redactor(), SystemClock()), FileStore)
 
 
 def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
@@ -59,7 +60,9 @@ def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
         given.update(config, url=url)
         return FileStore(config["root"], publish=config["publish"], durability="process")
 
-    store = open_store(spec(tmp_path, store_url="odd://x", store_plugin=plugin(autopilot_store)), SystemClock())
+    store = open_store(
+        spec(tmp_path, store_url="odd://x", store_plugin=plugin(autopilot_store)), Redactor(), SystemClock()
+    )
     assert isinstance(store, FileStore)
     assert (given["url"], given["root"], given["durability"]) == ("odd://x", str(tmp_path), "process")
     given["publish"]([Event(id="evt-1", event_type="task.created", timestamp="2026-01-01T00:00:00.000000Z")])
@@ -70,10 +73,10 @@ def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
 def test_an_answer_that_is_no_store_is_a_set_up_error(tmp_path, plugin, answer):
     ref = plugin(lambda url: answer)
     with pytest.raises(SetupError, match="no plugin opens the store odd://x"):
-        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), SystemClock())
+        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), Redactor(), SystemClock())
 
 
 @pytest.mark.parametrize("ref", [None, PluginRef(name="json", value="json")])
 def test_nobody_to_open_it_is_a_set_up_error(tmp_path, ref):
     with pytest.raises(SetupError, match="no plugin opens"):
-        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), SystemClock())
+        open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), Redactor(), SystemClock())
