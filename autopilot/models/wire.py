@@ -42,7 +42,8 @@ def load(cls: type[T], data: Any) -> T:
 def warm(*samples: Any) -> None:
     """Generate the code for the classes of these values, and of all that they hold, now, so that forked children
     need not."""
-    for sample in samples:
+    # Generating code for one class may drop what was cached for others: the second pass finds all there.
+    for sample in (*samples, *samples):
         load(type(sample), dump(sample))
 
 

@@ -104,7 +104,7 @@ def _samples() -> tuple[Any, ...]:
         duration_s=0,
         verdicts=(Verdict(name="", ok=True),),
     )
-    return spec, lease, outcome, result, Progress(usage=Usage())
+    return spec, lease, outcome, result, *result.verdicts, Progress(usage=Usage())
 
 
 def _fetch(spec: dict[str, Any]) -> None:
