@@ -26,6 +26,7 @@ from autopilot import (
 from autopilot_adapter_kimi import dialects, sessions
 from autopilot_adapter_kimi.dialects import CURRENT, DIALECTS, PRINT, Dialect
 from autopilot_adapter_kimi.judging import LOGIN, heard, judged
+from autopilot_adapter_kimi.masking import mask
 
 __all__ = ["KimiExecutor"]
 
@@ -188,14 +189,16 @@ class KimiExecutor(AgentExecutor):
 
     def run(self, context: AttemptContext) -> Outcome:
         """Run and judge; tokens, turns and the session of a failed run come from the program's own records."""
-        self._place = None
         linger_s = min(_LINGER_S, context.limits.linger_s)
         outcome = super().run(attrs.evolve(context, limits=attrs.evolve(context.limits, linger_s=linger_s)))
-        return self._completed(outcome, context) if self._place else outcome
+        place, self._place = self._place, None
+        if place is None:
+            return outcome
+        if place.own:
+            mask(place.home, context.environment)
+        return self._completed(outcome, context, place)
 
-    def _completed(self, outcome: Outcome, context: AttemptContext) -> Outcome:
-        place = self._place
-        assert place is not None
+    def _completed(self, outcome: Outcome, context: AttemptContext, place: _Place) -> Outcome:
         session = (
             sessions.find(place.home, outcome.session_id, context.workdir)
             if outcome.session_id

@@ -144,7 +144,11 @@ def test_a_retry_resumes_or_starts_afresh_as_configured(kimi: Any, chat: Any, re
 
 
 def test_nothing_secret_is_written_or_on_a_command_line(kimi: Any) -> None:
-    kimi.scenario("run-command")
+    """Not even where the agent prints its whole environment, which the program keeps in its session."""
+    from core import SCENARIOS, Scenario, Text, Tool
+
+    SCENARIOS["print-env"] = Scenario((Tool("run", {"command": "env; env >&2"}), Text("I looked at it.")))
+    kimi.scenario("print-env")
     kimi.environ["PLANTED_PASSWORD"] = "correct-horse-battery-staple"
     kimi.task("secrets", "kimi")
     dispatcher = kimi.start("dispatch", "tick")
@@ -157,6 +161,7 @@ def test_nothing_secret_is_written_or_on_a_command_line(kimi: Any) -> None:
                 except OSError:
                     continue
     dispatcher.communicate()
+    assert outcome(kimi, "secrets", 1)["kind"] == "succeeded"
     assert [line for line in seen if "stream-json" in line], "the agent was never seen running"
     assert not [line for line in seen if SECRET in line or "correct-horse" in line]
     assert SECRET.encode() not in kimi.everything_written()
