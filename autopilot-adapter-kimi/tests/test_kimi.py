@@ -39,6 +39,7 @@ RECORDED = {
     "no-model-404": K.CONFIG_ERROR,
     "bad-request-400": K.CONFIG_ERROR,
     "old-flags": K.CONFIG_ERROR,
+    "old-node": K.CONFIG_ERROR,
     "prompt-and-auto": K.CONFIG_ERROR,
     "prompt-stdin": K.CONFIG_ERROR,
     "resume-6-other-dir": K.CONFIG_ERROR,
@@ -171,6 +172,7 @@ def test_what_it_waits_for_counts(record: dict[str, Any], kind: OutcomeKind) -> 
         ("provider.api_error: 403 fake: key lacks permission", K.AUTH_ERROR),
         ("auth.login_required: log in first", K.AUTH_ERROR),
         ("auth.model_not_resolved: nope", K.CONFIG_ERROR),
+        ("model slow does not resolve to a configured provider", K.CONFIG_ERROR),
         ("provider.overloaded: 529 fake: overloaded", K.UNAVAILABLE),
         ("provider.api_error: 503 fake: service unavailable", K.UNAVAILABLE),
         ("loop.max_steps_exceeded: 2 steps", K.LIMIT_REACHED),
@@ -344,6 +346,15 @@ def test_a_login_or_a_provider_is_enough(install: Any, tmp_path: Path) -> None:
     (home / "config.toml").unlink()
     (home / "credentials" / "kimi-code.json").write_text("{}")
     assert KimiExecutor().probe().ok
+
+
+def test_a_program_that_crashes_wants_a_newer_node(tmp_path: Path) -> None:
+    program = tmp_path / "kimi"
+    program.write_text("#!/bin/sh\necho 'SyntaxError: The requested module' >&2\nexit 1\n")
+    program.chmod(0o755)
+    health = KimiExecutor({"program": str(program)}).probe()
+    assert not health.ok
+    assert "Node.js 22.19" in health.hint
 
 
 def test_a_newer_version_is_tried_with_a_warning(install: Any, monkeypatch: Any) -> None:

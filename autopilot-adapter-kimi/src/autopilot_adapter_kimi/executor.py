@@ -101,6 +101,8 @@ class KimiExecutor(AgentExecutor):
         """The program under either name, its dialect, its version, its credentials."""
         self._look_for_older_name()
         health = super().probe()
+        if " ended with " in health.reason:  # what an older Node makes of it
+            return attrs.evolve(health, hint=f"{health.hint}; it needs Node.js 22.19 or newer")
         if not health.ok or self._found is not PRINT:
             return health
         old = f"kimi-cli is no longer maintained: {dialects.INSTALL}"

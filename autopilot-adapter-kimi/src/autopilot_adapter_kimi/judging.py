@@ -27,7 +27,8 @@ _RULES: Rules = (
     (r"^provider\.rate_limit|^provider\.api_error: 429\b", OutcomeKind.RATE_LIMITED),
     (r"^auth\.model_not_resolved|no model configured", OutcomeKind.CONFIG_ERROR),
     (
-        r"^provider\.auth_error|^auth\.|^provider\.api_error: 40[13]\b|no credential configured|use /login",
+        r"^provider\.auth_error|^auth\.|^provider\.api_error: 40[13]\b|no credential configured|token provider is|"
+        r"use /login",
         OutcomeKind.AUTH_ERROR,
     ),
     (r"^loop\.max_steps_exceeded|^context\.overflow", OutcomeKind.LIMIT_REACHED),
@@ -37,7 +38,7 @@ _RULES: Rules = (
     ),
     (
         r"^provider\.(api_error: 4\d\d|not_found)\b|^(model|config|session)\.|unknown option|cannot combine|"
-        r"prompt cannot be empty|^session \".*|KIMI_MODEL_|unsupported node|node(\.js)? v?\d+.* required",
+        r"prompt cannot be empty|does not resolve to|is not configured|^session \".*|KIMI_MODEL_",
         OutcomeKind.CONFIG_ERROR,
     ),
 )
@@ -88,6 +89,10 @@ def judged(exit_code: int, transcript: Transcript, *, dialect: Dialect, longest_
     error = _error(transcript, dialect)
     if not transcript.records and is_gone(error):
         return Outcome(kind=OutcomeKind.CONFIG_ERROR, message=error, hint=f"{INSTALL}; it replaces kimi-cli")
+    if not transcript.records and error.startswith("Node.js v"):
+        return Outcome(
+            kind=OutcomeKind.CONFIG_ERROR, message=f"it crashed at its start, under {error}", hint=INSTALL
+        )
     return _failed(exit_code, transcript, error, dialect)
 
 

@@ -58,6 +58,38 @@ def test_a_task_that_writes_a_file_is_done_with_tokens(kimi: Any) -> None:
     assert SECRET.encode() not in kimi.everything_written()
 
 
+def test_a_provider_in_the_users_own_settings_is_enough(kimi: Any, chat: Any) -> None:
+    """Without a key in the environment the user's home is used, and a failed run's session is found in it."""
+    kimi.scenario("endless", max_steps=2, model="quick")
+    home = kimi.folder.parent / "home" / ".kimi-code"
+    home.mkdir()
+    (home / "config.toml").write_text(
+        f"""default_model = "fast"
+[providers.fake]
+type = "kimi"
+base_url = "{chat.url}/s/endless/v1"
+api_key = "{SECRET}"
+[models.fast]
+provider = "fake"
+model = "fast-model"
+max_context_size = 262144
+[models.quick]
+provider = "fake"
+model = "quick-model"
+max_context_size = 262144
+"""
+    )
+    for name in [name for name in kimi.environ if name.startswith("KIMI_MODEL")]:
+        del kimi.environ[name]
+    kimi.task("own", "kimi", "--max-attempts", "2")
+    (row,) = kimi.tick()
+    assert row["outcome"] == "limit_reached"
+    told = outcome(kimi, "own", 1)
+    assert (told["turns"], told["model"]) == (2, "quick-model")
+    assert list((home / "sessions").glob(f"*/{told['session_id']}"))
+    assert not (kimi.root / "runs" / "own" / "1" / "kimi-home").exists()
+
+
 def test_a_rate_limit_parks_at_once_with_the_reset_and_uses_no_attempt(kimi: Any) -> None:
     """The program would sleep for the hour that the provider names."""
     kimi.scenario("rate-limit-long", max_retries=3)
