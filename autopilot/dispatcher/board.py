@@ -156,10 +156,10 @@ class Board:
         return [key for key in self._waiters if wanted(key)]
 
     def wake_one(self, key: Hashable) -> None:
-        """Make one of those that wait for ``key`` ready: the one that comes first in the order."""
-        waiting = [self.tasks[task_id] for task_id in self._waiters.get(key, ()) if task_id in self.tasks]
-        if waiting:
-            self.make_ready(min(waiting, key=lambda summary: order_key(summary, self._aging_s)).id)
+        """Make one of those that wait for ``key`` ready: the one that was judged first, in the order then."""
+        waiting = next(iter(self._waiters.get(key, ())), None)
+        if waiting is not None:
+            self.make_ready(waiting)
 
     def ring(self, now: datetime) -> None:
         """Make everything ready whose instant has come."""

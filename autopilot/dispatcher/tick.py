@@ -98,6 +98,8 @@ class Dispatcher:
         self._outcomes: dict[tuple[str, int], str] = {}
         self._starter = Starter(control, self._me)
         self._begun = False
+        # Classes of tasks that nobody can take at this moment: one of each is judged, the others need not be.
+        self._stuck: set[tuple[Any, ...]] = set()
         self._patience_s = float("inf")
         self._reconciler = Reconciler(
             self._store,
@@ -211,7 +213,7 @@ class Dispatcher:
         )
 
     def _wake_routes(self) -> None:
-        # One of each class is judged again; when it can go, its class follows (see `_route`).
+        # One of each class is judged again; whatever becomes of it but "nobody can take it" wakes the next one.
         for key in self._board.keys(lambda key: isinstance(key, tuple) and key[0] == "route"):
             self._board.wake_one(key)
 
@@ -220,6 +222,7 @@ class Dispatcher:
     def _fill(self, dry_run: bool) -> Iterator[Started]:
         planned: list[Running] = []
         put_back: list[str] = []
+        self._stuck.clear()
         enough = self._clock.monotonic() + self._patience_s
         while len(self._running) + len(planned) < self._max_active and self._clock.monotonic() < enough:
             summary = self._board.next()
@@ -237,18 +240,23 @@ class Dispatcher:
         task = self._read(summary.id)
         if task is None or task.status not in (Status.PENDING, Status.BLOCKED):
             return None
+        key = route_class(task)
+        if key in self._stuck and task.status is Status.PENDING and not task.depends_on:
+            self._board.sleep(task.id, (key,))
+            return None
         record = self._store.record(task.id)
         if task.status is Status.BLOCKED and not _may_unblock(record):
             return None
         refusal = self.first_refusal(task, record, planned)
         if refusal is not None:
             self._refused(task, record, refusal, dry_run)
+            self._board.wake_one(key)
             return None
         decision = self._control.decide_with(task, record, [*self._running.values(), *planned])
         if decision.executor is None:
             self._not_routed(task, record, decision, dry_run)
             return None
-        self._board.wake_one(route_class(task))
+        self._board.wake_one(key)
         if task.status is Status.BLOCKED and not dry_run and not self._unblock(task, record):
             return None
         if dry_run:
@@ -341,6 +349,7 @@ class Dispatcher:
             self._board.sleep(task.id, (ENDED,), until=now + _GATE_AGAIN_S)
             return
         key = route_class(task)
+        self._stuck.add(key)
         self._board.sleep(task.id, (key,))
         self._board.alarm(key, until)
 

@@ -66,8 +66,7 @@ def test_a_change_of_a_dependency_wakes_its_dependants() -> None:
 
 def test_only_one_of_a_class_is_woken_for_a_second_look() -> None:
     board = board_of(task("late", created=2), task("early", created=1))
-    drain(board)
-    for name in ("late", "early"):
+    for name in drain(board):
         board.sleep(name, ["class"])
     board.wake_one("class")
     assert drain(board) == ["early"]

@@ -336,6 +336,19 @@ def test_an_invalid_file_is_told_of_once_and_stops_nobody(arena: Any) -> None:
     assert why["status"] == "invalid"
 
 
+def test_a_class_that_was_stuck_follows_although_its_first_task_must_wait_for_something_else(arena: Any) -> None:
+    arena.executor("coder")
+    arena.healths["coder"] = Health(ok=False, reason="no login", hint="coder login")
+    for name in ("first", "second", "third"):
+        arena.task(name, touches=[f"{name}/**"])
+    assert arena.tick().started == ()
+    arena.healths["coder"] = Health(ok=True)
+    arena.control.store.edit("first", {"touches": ["second/**", "third/**"], "priority": "low"})
+    arena.clock.pass_by(60)
+    begun = [one.task_id for _ in range(3) for one in arena.tick().started]
+    assert begun == ["second", "third"]
+
+
 def test_an_unhealthy_named_executor_is_waited_for(arena: Any) -> None:
     arena.executor("coder")
     arena.healths["coder"] = Health(ok=False, reason="no login", hint="coder login")
