@@ -1,9 +1,10 @@
 """The dispatcher with many pending tasks, and the way of `true` from queue to result, as ratios taken in one run.
 
-``AUTOPILOT_BENCH_TASKS=100000 python tests/benchmarks/bench_dispatch.py [idle] [throughput]`` (10,000 tasks and both
-phases by default). ``idle``: the first tick, an idle tick, a tick after one changed file, and memory, with that many
-pending tasks that no executor can take. ``throughput``: 300 times ``true`` with every promise on (``durability:
-process``), against raw ``posix_spawn`` of it, two at a time.
+``AUTOPILOT_BENCH_TASKS=100000 python tests/benchmarks/bench_dispatch.py [idle] [throughput]``
+
+By default both phases, with 10,000 tasks. ``idle``: the first tick, an idle one, one after a changed file, and
+memory, with that many pending tasks that no executor can take. ``throughput``: 300 times ``true`` with every promise
+on (``durability: process``), against raw ``posix_spawn`` of it, two at a time.
 """
 
 from __future__ import annotations
