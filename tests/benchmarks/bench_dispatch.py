@@ -2,9 +2,9 @@
 
 ``AUTOPILOT_BENCH_TASKS=100000 python tests/benchmarks/bench_dispatch.py [idle] [throughput]``
 
-By default both phases, with 10,000 tasks. ``idle``: the first tick, an idle one, one after a changed file, and
-memory, with that many pending tasks that no executor can take. ``throughput``: 300 times ``true`` with every promise
-on (``durability: process``), against raw ``posix_spawn`` of it, two at a time.
+By default both phases, with 10,000 tasks. ``idle``: the first tick, an idle one, one after a changed file,
+and memory, with that many pending tasks that no executor can take. ``throughput``: 300 times ``true`` with
+every promise on (``durability: process``), against raw ``posix_spawn`` of it, two at a time.
 """
 
 from __future__ import annotations
