@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -65,11 +66,8 @@ def launcher():
 
     yield make
     for item in made:
-        try:
-            os.kill(item.pid, 9)
-            os.waitpid(item.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+        with contextlib.suppress(ChildProcessError):
+            item.end()
 
 
 def test_a_runner_is_started_and_its_end_is_told(launcher, tmp_path):
