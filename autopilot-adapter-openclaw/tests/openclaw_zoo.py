@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -90,7 +91,10 @@ class Peer:
     """
 
     def __init__(
-        self, *script: Behaviour, open_paths: tuple[str, ...] = ("/v1/responses", "/hooks/agent")
+        self,
+        *script: Behaviour,
+        open_paths: tuple[str, ...] = ("/v1/responses", "/hooks/agent"),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script = list(script)
         self.open_paths = open_paths
@@ -99,7 +103,8 @@ class Peer:
         self.gave_up = threading.Event()
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._tls = tls
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
@@ -115,6 +120,8 @@ class Peer:
 
     def _meet(self, peer: socket.socket) -> None:
         with contextlib.suppress(OSError), peer:
+            if self._tls:
+                peer = self._tls.wrap_socket(peer, server_side=True)
             request = _request(peer)
             if request.method == "GET":
                 self.gets += 1

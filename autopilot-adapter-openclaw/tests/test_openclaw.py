@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -552,6 +555,40 @@ def test_a_token_that_cannot_stand_in_a_header_is_not_shown(bench: Bench) -> Non
 def test_plain_http_elsewhere_can_be_allowed() -> None:
     options = {"url": "http://gateway.invalid:18789", "allow_plain_http": True}
     assert "gateway.invalid" in OpenClawExecutor(options).probe().reason
+
+
+# ---------------------------------------------------------------------- TLS
+
+
+def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, str]:
+    """A self-signed certificate, as a server's context and as the file to trust it by."""
+    key, crt = folder / "key.pem", folder / "crt.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gateway"]
+    words += ["-keyout", str(key), "-out", str(crt), "-addext", f"subjectAltName={name}"]
+    subprocess.run(words, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(crt, key)
+    return context, str(crt)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the program openssl to make certificates")
+@pytest.mark.parametrize(
+    ("name", "trusted", "kind"),
+    [
+        ("IP:127.0.0.1", True, K.SUCCEEDED),
+        ("IP:127.0.0.1", False, K.CONFIG_ERROR),
+        ("DNS:elsewhere.example", True, K.CONFIG_ERROR),
+    ],
+)
+def test_only_a_certificate_that_proves_the_gateway_gets_the_token(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, name: str, trusted: bool, kind: OutcomeKind
+) -> None:
+    context, ca_file = certificate(tmp_path_factory.mktemp("tls"), name)
+    with peer(answer(200, DONE), tls=context) as one:
+        outcome = bench.run(one, {"ca_file": ca_file} if trusted else {})
+    assert outcome.kind is kind, outcome
+    assert len(one.asked) == (1 if kind is K.SUCCEEDED else 0)
+    assert kind is K.SUCCEEDED or "ca_file" in outcome.hint
 
 
 # ---------------------------------------------------------------------- health
