@@ -88,6 +88,7 @@ class Arena:
         self.launcher = Launcher(str(self.root), environ=self.environ)
         self.leases: list[Lease] = []
         self.ends: list[Ended] = []
+        self.launchers: set[ProcessIdentity] = set()
         self.count = 0
 
     def fresh(self) -> Arena:
@@ -161,6 +162,9 @@ class Arena:
             task_id or self.task_id, executor=executor, body=body, ttl_s=changes.get("lease_ttl_s", 30.0)
         )
         self.launcher.start(self.spec(lease, text, **changes), lease)
+        if self.launcher._link is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.launchers.add(identify(self.launcher._link.pid))
         return lease
 
     def ended(self, lease: Lease, *, timeout: float = PATIENCE_S) -> Ended:
@@ -211,6 +215,8 @@ class Arena:
                 if process is not None and process.pid != os.getpid():
                     kill_processes([process], clock=SystemClock(), limit_s=5)
             kill_processes(self.marked(lease), clock=SystemClock(), limit_s=5)
+        # A launcher that a test has stopped would never go by itself.
+        kill_processes(self.launchers, clock=SystemClock(), limit_s=5)
         self.store.close()
         self.log.close()
 
