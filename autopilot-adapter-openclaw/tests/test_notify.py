@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -147,3 +149,11 @@ def test_it_is_quick_where_it_has_nothing_to_tell() -> None:
         for _ in range(2000):
             plugin.autopilot_event(event("task.created"))
         assert time.process_time() - started < 5
+
+
+def test_a_plugin_that_sends_nothing_loads_no_http() -> None:
+    """Every command that asks for executors imports it."""
+    heavy = "{'http.client', 'ssl', 'email'}"
+    code = f"import sys, autopilot_adapter_openclaw.plugin; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
-import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from autopilot_adapter_openclaw.address import Address
+
+if TYPE_CHECKING:  # every command that asks for executors imports this module, and hardly any sends a request
+    import http.client
+    import socket
 
 __all__ = ["MOST_BYTES", "Answer", "CallError", "LostAnswerError", "NotSentError", "SenselessError", "call"]
 
@@ -88,6 +90,8 @@ def call(
     Raises:
         NotSentError, LostAnswerError, SenselessError: see there.
     """
+    import http.client
+
     deadline = clock() + limit_s
     data = None if body is None else json.dumps(body).encode("ascii")
     sent = {"Connection": "close", "Accept": "application/json", **(headers or {})}
@@ -110,6 +114,8 @@ def call(
 
 
 def _connect(address: Address, limit_s: float) -> socket.socket:
+    import socket
+
     try:
         peer = socket.create_connection((address.host, address.port), timeout=limit_s)
     except (OSError, UnicodeError) as fault:
@@ -140,6 +146,8 @@ def _taken(response: http.client.HTTPResponse) -> Answer:
         if len(body) > MOST_BYTES:
             raise SenselessError(f"the answer is larger than {MOST_BYTES // 1024} KiB")
     if response.length:
+        import http.client
+
         raise http.client.IncompleteRead(b"", response.length)
     headers = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, headers, bytes(body))

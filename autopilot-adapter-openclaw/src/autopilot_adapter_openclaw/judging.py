@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from autopilot import Outcome, OutcomeKind, Rules, Usage, classify, usage_of
@@ -61,6 +60,8 @@ def reset_time(value: str | None, now: datetime) -> datetime | None:
 
 
 def _seconds_until(date: str, now: datetime) -> float:
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(date)
         return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
