@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,9 @@ from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.find import complete_ids, find_task
 from autopilot.cli.lazy import LazyGroup
 from autopilot.cli.output import Column, print_lines, print_record, print_rows
-from autopilot.errors import TaskFormatError
+
+if TYPE_CHECKING:
+    from autopilot.models import Decision, InvalidTask
 
 __all__ = ["route"]
 
@@ -42,12 +44,26 @@ def explain(app: App, task_id: str) -> None:
 
     task = find_task(app, task_id)
     if isinstance(task, InvalidTask):
-        raise TaskFormatError(task.message, hint=task.hint, path=task.path, line=task.line, column=task.column)
-    answer = {**dump(app.control.decide(task)), "status": str(task.status)}
+        answer = {**dump(_unreadable(task)), "status": "invalid"}
+    else:
+        answer = {**dump(app.control.decide(task)), "status": str(task.status)}
     if app.format == "table":
         _print(answer)
     else:
         print_record(app.format, answer, (), name="task_id")
+
+
+def _unreadable(broken: InvalidTask) -> Decision:
+    from autopilot.models import Decision
+
+    place = f" (line {broken.line}, column {broken.column})" if broken.line else ""
+    return Decision(
+        task_id=broken.id,
+        executor=None,
+        reason_code="task_invalid",
+        reason=f"the file cannot be read: {broken.message}{place}",
+        hint=broken.hint,
+    )
 
 
 def _print(answer: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ class Decision:
     Attributes:
         executor: the choice; None when nothing can take the task now.
         reason_code: ``chosen``, or why not: ``unknown_executor``, ``no_capable_executor``, ``unhealthy``,
-            ``resting``, ``no_slot``, ``refused``.
+            ``resting``, ``no_slot``, ``refused``; of a file that cannot be read ``task_invalid``.
         reason: the sentence.
         hint: what would change it.
         wake_at: epoch seconds of the earliest moment when another answer is possible, where known.

@@ -159,7 +159,12 @@ class TestWhy:
         answer = cli("route", "explain", "b-high", "-o", "json").data
         assert {"task_id", "executor", "reason", "candidates", "status"} <= set(answer)
         assert cli("route", "explain", "c-done").out.startswith("c-done -> ")
-        assert cli("route", "explain", "d-bad").code == 5
+
+    def test_route_explain_answers_for_a_file_that_cannot_be_read(self, cli: Cli) -> None:
+        said = cli("route", "explain", "d-bad", "-o", "json")
+        assert (said.code, said.data["executor"], said.data["reason_code"]) == (0, None, "task_invalid")
+        assert (said.data["status"], said.data["candidates"]) == ("invalid", [])
+        assert cli("route", "explain", "d-bad").out.startswith("d-bad -> nobody: the file cannot be read: ")
 
 
 class TestWithoutARoot:
