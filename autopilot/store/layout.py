@@ -75,13 +75,13 @@ class Layout:
     def prepare(self, *folders: str) -> None:
         """Make folders that are missing, and refuse those that are symbolic links or no folders.
 
-        Each folder is looked at once by each object.
+        Links are looked for once by each object; a folder that somebody removed meanwhile is made again.
 
         Raises:
             StorageError: the disk refuses, or a link stands where a folder of ours should be.
         """
         for folder in folders:
-            if folder not in self._checked:
+            if folder not in self._checked or not os.path.isdir(folder):
                 self.refuse_links(folder)
                 ensure_folder(folder)
                 self._checked.add(folder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 
 import pytest
@@ -63,3 +64,11 @@ def test_a_file_in_place_of_a_folder(tmp_path):
 def test_missing_folders_are_no_links(tmp_path):
     layout = Layout(str(tmp_path / "root"))
     layout.refuse_links(layout.leases)
+
+
+def test_a_folder_that_was_removed_meanwhile_is_made_again(tmp_path):
+    layout = Layout(str(tmp_path / "root"))
+    layout.prepare(layout.leases)
+    shutil.rmtree(layout.state)
+    layout.prepare(layout.leases)
+    assert os.path.isdir(layout.leases)
