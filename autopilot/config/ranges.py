@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["Check", "above", "at_least", "executor_names", "finite", "one_of", "variable_names"]
+__all__ = ["Check", "above", "at_least", "executor_names", "finite", "one_of", "variable_names", "variable_values"]
 
 Check = Callable[[Any, Any, Any], None]
 _EXECUTOR_NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
@@ -63,3 +63,11 @@ def variable_names(_: Any, _attribute: Any, value: Iterable[str]) -> None:
     for name in value:
         if not name or "=" in name or "\0" in name:
             raise ValueError(f"{name!r} is no name of an environment variable; values are never written here")
+
+
+def variable_values(_: Any, attribute: Any, value: Mapping[str, str]) -> None:
+    """Environment variables with their values: a NUL would let no program start, and rest the executor."""
+    variable_names(_, attribute, value)
+    for name, text in value.items():
+        if "\0" in text:
+            raise ValueError(f"the value of {name!r} has a NUL character in it")

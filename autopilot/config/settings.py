@@ -8,7 +8,15 @@ from typing import Any
 
 import attrs
 
-from autopilot.config.ranges import above, at_least, executor_names, finite, one_of, variable_names
+from autopilot.config.ranges import (
+    above,
+    at_least,
+    executor_names,
+    finite,
+    one_of,
+    variable_names,
+    variable_values,
+)
 
 __all__ = [
     "DispatcherSettings",
@@ -179,7 +187,7 @@ class ExecutorSettings:
     weak: tuple[str, ...] | None = None
     cost_usd: float | None = attrs.field(default=None, validator=at_least(0))
     env: tuple[str, ...] = attrs.field(default=(), validator=variable_names)
-    set_env: Mapping[str, str] = attrs.field(factory=dict, validator=variable_names)
+    set_env: Mapping[str, str] = attrs.field(factory=dict, validator=variable_values)
     options: Mapping[str, Any] = _rest()
 
 

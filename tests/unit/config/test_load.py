@@ -163,6 +163,7 @@ def test_other_sections_of_plugins_are_options_of_that_plugin(load: Load) -> Non
         ("routing: {order: [A]}", 1, "routing.order", "'A' is no executor's name", ""),
         ("routing: {weights: {x: 1e999}}", 1, "routing.weights", "must be finite", ""),
         ("executors: {a: {env: [A=b]}}", 1, "executors.a.env", "is no name of an environment variable", ""),
+        ('executors: {a: {set_env: {A: "x\\0y"}}}', 1, "executors.a.set_env", "of 'A' has a NUL character", ""),
         ("limits:\n  beat_s: 20", 1, "limits", "lease_ttl_s (30) must be at least twice beat_s (20)", ""),
         ("dispatcher: {backoff_max_s: 1}", 1, "dispatcher", "backoff_max_s (1) is less than backoff_s (5)", ""),
     ],
