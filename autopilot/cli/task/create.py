@@ -63,6 +63,9 @@ def create(app: App, /, *, id_: str | None, body: str | None, file: str | None, 
     Prints the id. With -F the other options change or add keys of the file. Without anything, and on a
     terminal, your editor opens with an empty task.
     """
+    if id_ == "":
+        # A variable of a script that was never set: a new id would be made with every run of it.
+        raise UsageError("--id is empty", hint="leave --id out to get a new id")
     values = _given(app, options)
     if file == "-" and body == "-":
         raise UsageError("-F - and --body - both read stdin", hint="give one of them as text or as a file")

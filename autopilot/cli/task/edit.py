@@ -45,6 +45,7 @@ def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Seq
         changed = app.control.store.edit(task.id, values)
     except TaskFormatError as fault:
         if isinstance(task, InvalidTask):
+            fault.path = task.path
             raise
         raise UsageError(fault.message, hint=fault.hint) from None
     app.control.store.notify()

@@ -56,7 +56,9 @@ def test_bad_values_are_usage_and_change_nothing(cli: Cli, write_task: Write, ar
 
 def test_a_broken_file_is_5(cli: Cli, write_task: Write) -> None:
     write_task("a", TEXT.replace("low", "hgh"))
-    assert cli("task", "edit", "a", "--set", "title=U").code == 5
+    said = cli("task", "edit", "a", "--set", "title=U")
+    assert said.code == 5
+    assert "a.md:" in said.err
 
 
 def test_assignments() -> None:

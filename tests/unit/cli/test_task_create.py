@@ -76,6 +76,7 @@ def test_a_command_is_its_own_title(cli: Cli, project: Path) -> None:
     [
         ["--id", "../x", "--title", "T"],
         ["--id", "UPPER", "--title", "T"],
+        ["--id", "", "--title", "T"],
         ["--title", ""],
         ["--title", "T", "--timeout", "-1"],
         ["--title", "T", "--timeout", "soon"],
