@@ -89,7 +89,7 @@ def find_root(explicit: str | None, environ: Mapping[str, str], cwd: str) -> Roo
     Raises:
         UsageError: the named path cannot be a root.
         SetupError: the folder is not safe to use: somebody else's, writable for everybody, or with a
-            symbolic link inside.
+            symbolic link or a file in place of one of its folders.
     """
     named = explicit if explicit is not None else environ.get(ROOT_VARIABLE) or None
     source = "--root" if explicit is not None else ROOT_VARIABLE
@@ -159,3 +159,5 @@ def _refuse_unsafe(folder: str) -> None:
                 f"{inner} is a symbolic link; links inside a root are refused",
                 hint="replace it by a real folder, or link the root as a whole",
             )
+        if os.path.lexists(inner) and not os.path.isdir(inner):
+            raise SetupError(f"{inner} is no folder", hint="move it away: Autopilot makes its folders itself")

@@ -80,7 +80,11 @@ def ensure_folder(path: str, *, sync: bool = False) -> None:
         except FileExistsError:
             continue
         except OSError as fault:
-            raise storage_error(fault, folder) from fault
+            # Whatever the errno, and be it ENOENT under /proc: no folder can be made here.
+            raise StorageError(
+                f"cannot make the folder {folder}: {os.strerror(fault.errno or 0)}",
+                hint=_HINTS.get(fault.errno or 0, "name another folder, with --root for the root"),
+            ) from fault
         sync_folder(os.path.dirname(folder) or ".", sync=sync)
 
 

@@ -135,3 +135,21 @@ def test_wrong_usage_is_2(cli: Cli, arguments: list[str]) -> None:
     assert said.err.startswith("error: ")
     said = cli("-o", "json", *arguments)
     assert said.error["code"] == "usage"
+
+
+@pytest.mark.parametrize("below", ["plain-file/root", "/proc/root-of-nobody"])
+def test_a_root_that_cannot_be_made_is_4_and_one_sentence(cli: Cli, project: Path, below: str) -> None:
+    (project / "plain-file").write_text("")
+    said = cli("--root", below, "task", "create", "--title", "T", "-o", "json")
+    assert (said.code, said.error["code"]) == (4, "storage")
+    assert "cannot make the folder" in said.error["message"]
+    assert "--root" in said.error["hint"]
+
+
+@pytest.mark.parametrize("name", ["tasks", "events", "state"])
+def test_a_file_in_place_of_a_folder_of_the_root_is_4(cli: Cli, project: Path, name: str) -> None:
+    (project / ".autopilot").mkdir(mode=0o700)
+    (project / ".autopilot" / name).write_text("")
+    said = cli("task", "list", "-o", "json")
+    assert (said.code, said.error["code"]) == (4, "setup")
+    assert "is no folder" in said.error["message"]
