@@ -357,6 +357,28 @@ def test_a_program_that_crashes_wants_a_newer_node(tmp_path: Path) -> None:
     assert "Node.js 22.19" in health.hint
 
 
+def test_a_slow_start_is_no_illness_of_an_installed_package(tmp_path: Path, monkeypatch: Any) -> None:
+    program = tmp_path / "kimi-code" / "dist" / "main.mjs"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n# node\nexec sleep 60\n")
+    program.chmod(0o755)
+    link = tmp_path / "kimi"
+    link.symlink_to(program)
+    monkeypatch.setattr(KimiExecutor, "version_limit_s", 0.1)
+    monkeypatch.setenv("KIMI_MODEL_NAME", "k2")
+    monkeypatch.setenv("KIMI_MODEL_API_KEY", "sk-0123456789")
+    executor = KimiExecutor({"program": str(link), "dialect": "current"})
+    assert not executor.probe().ok
+    package = {"name": "@moonshot-ai/kimi-code", "version": "2.1.0"}
+    (program.parent.parent / "package.json").write_text(json.dumps(package, indent=2))
+    health = executor.probe()
+    assert (health.ok, health.version, health.dialect) == (True, "2.1.0", "current")
+    assert "did not answer" in health.warning
+    monkeypatch.delenv("KIMI_MODEL_API_KEY")
+    monkeypatch.setenv("KIMI_CODE_HOME", str(tmp_path / "home"))
+    assert not executor.probe().ok
+
+
 def test_a_newer_version_is_tried_with_a_warning(install: Any, monkeypatch: Any) -> None:
     install("9.9.9")
     monkeypatch.setenv("KIMI_MODEL_API_KEY", "x")

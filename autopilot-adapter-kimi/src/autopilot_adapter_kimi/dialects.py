@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from autopilot import ConfigError
+from autopilot import ConfigError, json_line
 
 __all__ = [
     "CURRENT",
@@ -19,6 +20,7 @@ __all__ = [
     "by_its_version",
     "is_gone",
     "loop_limits",
+    "packaged_version",
     "whole_number",
 ]
 
@@ -82,6 +84,17 @@ def by_its_head(path: str) -> Dialect | None:
     if first.startswith(b"#!") and b"node" in first:
         return CURRENT
     return PRINT if b"kimi_cli" in head else None
+
+
+def packaged_version(path: str) -> str:
+    """The version of a Kimi Code that npm installed, from the package around the program; empty for any other."""
+    try:
+        with open(os.path.join(os.path.dirname(os.path.realpath(path)), "..", "package.json"), "rb") as file:
+            told = json_line(file.read(256 * 1024).decode("utf-8", "replace")) or {}
+    except OSError:
+        return ""
+    version = told.get("version")
+    return version if told.get("name") == "@moonshot-ai/kimi-code" and isinstance(version, str) else ""
 
 
 def by_its_version(text: str) -> Dialect:
