@@ -58,9 +58,9 @@ class Gateway:
         """Whether the scripted long command of its agent runs."""
         return any("time.sleep(300)" in line for line in self.processes().values())
 
-    def heard(self, scenario: str) -> list[str]:
-        """What the models of a scenario were told, request by request."""
-        calls = [one["body"] for one in list(self.models.log.entries) if one["scenario"] == scenario]
+    def heard(self, scenario: str = "") -> list[str]:
+        """What the models of a scenario, or all, were told, request by request."""
+        calls = [one["body"] for one in list(self.models.log.entries) if scenario in ("", one["scenario"])]
         return [json.dumps(body) for body in calls if body]
 
 
@@ -127,6 +127,19 @@ def seen_by_everybody(gateway: Gateway) -> list[str]:
 def assert_nothing_secret(openclaw: Any, gateway: Gateway) -> None:
     written = openclaw.everything_written()
     assert not [name for name, token in gateway.tokens.items() if token.encode() in written]
+
+
+def test_a_result_wakes_the_agent(openclaw: Any, gateway: Gateway) -> None:
+    # First of all: later the gateway may put the turn off, having had others (it allows one event turn in 30 s).
+    openclaw.more = {"plugins": {"openclaw": {"notify": True, "url": gateway.url}}}
+    openclaw.scenario("text")
+    openclaw.task("tell-me", None, "--command", "true")
+    openclaw.tick()
+    openclaw.tick()  # a tick tells sinks what was logged before its end, and adopts what ends while it waits
+    assert openclaw.show("tell-me")["status"] == "done"
+    word = "Autopilot: task tell-me is done"
+    openclaw.until(lambda: any(word in heard for heard in gateway.heard()), "the agent's wake-up", 120)
+    assert_nothing_secret(openclaw, gateway)
 
 
 def test_a_task_that_writes_a_file_is_done_with_tokens(openclaw: Any, gateway: Gateway) -> None:
@@ -226,15 +239,3 @@ def test_a_retry_resumes_or_starts_afresh_as_configured(openclaw: Any, gateway: 
     assert (first["session_id"] == second["session_id"]) is resume
     remembers = "The answer is 42." in gateway.heard("text")[-1]
     assert remembers is resume
-
-
-def test_a_result_wakes_the_agent(openclaw: Any, gateway: Gateway) -> None:
-    openclaw.more = {"plugins": {"openclaw": {"notify": True, "url": gateway.url}}}
-    openclaw.scenario("text")
-    openclaw.task("tell-me", None, "--command", "true")
-    openclaw.tick()
-    openclaw.tick()  # a tick tells sinks what was logged before its end, and adopts what ends while it waits
-    assert openclaw.show("tell-me")["status"] == "done"
-    word = "Autopilot: task tell-me is done"
-    openclaw.until(lambda: any(word in heard for heard in gateway.heard("text")), "the agent's wake-up", 120)
-    assert_nothing_secret(openclaw, gateway)
