@@ -375,6 +375,7 @@ class Dispatcher:
             for ended in self._reconciler.sweep():
                 self._outcomes[ended.task_id, ended.token] = ended.outcome
             self._forget_ended()
+        self._tell(False)
         rows = [started.row(self._outcomes.get(key)) for key, started in self._mine.items()]
         self._mine.clear()
         return rows
