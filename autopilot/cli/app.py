@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autopilot.errors import SetupError
+
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["FORMATS", "App", "common_options", "on_terminal", "pass_app", "root_option"]
+__all__ = ["FORMATS", "App", "common_options", "here", "on_terminal", "pass_app", "root_option"]
 
 FORMATS = ("table", "json", "ndjson", "name")
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def here() -> str:
+    """The current folder.
+
+    Raises:
+        SetupError: it was removed while this shell was in it.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise SetupError(
+            "the current folder was removed", hint="cd to one that exists, and run it again"
+        ) from None
 
 
 class App:
@@ -40,14 +57,12 @@ class App:
         """The core, opened on the root that was asked for; reading creates nothing.
 
         Raises:
-            SetupError: the root cannot be used.
+            SetupError: the root cannot be used, or the current folder was removed.
         """
-        import os
-
         from autopilot.config.root import find_root
         from autopilot.dispatcher.control import Control
 
-        return Control.open(find_root(self.root_option, self.environ, os.getcwd()), environ=self.environ)
+        return Control.open(find_root(self.root_option, self.environ, here()), environ=self.environ)
 
     def writable(self) -> Control:
         """The core, with a root that exists: a missing one is made, and said so on stderr.

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.app import App, common_options, here, pass_app
 from autopilot.cli.executors import COLUMNS, NONE_INSTALLED
 from autopilot.cli.output import print_rows
 from autopilot.errors import AlreadyExistsError
@@ -26,9 +26,7 @@ def init(app: App) -> None:
     from autopilot.config.load import default_config_text
     from autopilot.config.root import GITIGNORE, make_root
 
-    app.root_option = (
-        app.root_option or app.environ.get("AUTOPILOT_ROOT") or os.path.join(os.getcwd(), ".autopilot")
-    )
+    app.root_option = app.root_option or app.environ.get("AUTOPILOT_ROOT") or os.path.join(here(), ".autopilot")
     root = app.control.root
     new = make_root(root)
     app.note(f"made the root {root.folder}" if new else f"the root {root.folder} is there")

@@ -153,3 +153,16 @@ def test_a_file_in_place_of_a_folder_of_the_root_is_4(cli: Cli, project: Path, n
     said = cli("task", "list", "-o", "json")
     assert (said.code, said.error["code"]) == (4, "setup")
     assert "is no folder" in said.error["message"]
+
+
+@pytest.mark.parametrize("command", [("task", "list"), ("init",), ("--root", "/tmp/x", "task", "list")], ids=str)
+def test_a_current_folder_that_is_gone_is_4(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    gone = project / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = cli(*command, "-o", "json")
+    assert (said.code, said.error["code"]) == (4, "setup")
+    assert "was removed" in said.error["message"]
