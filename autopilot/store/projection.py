@@ -25,6 +25,9 @@ from autopilot.taskfile import edit, parse
 
 __all__ = ["Projector"]
 
+_AGAIN = "project.md"
+"""The failpoint of a projection that somebody may have done already."""
+
 
 class Projector:
     """Redoes, for one store object. Its caller holds the task's lock.
@@ -61,7 +64,7 @@ class Projector:
             return self._leases.set_aside(task_id)
         if lease.state is not LeaseState.ENDED:
             return self._held(lease)
-        self.ending(lease, "project.md")
+        self.ending(lease, _AGAIN)
         return not self._leases.present(task_id)
 
     def ending(self, lease: Lease, point: str) -> Task | InvalidTask | None:
@@ -81,7 +84,7 @@ class Projector:
         key = (lease.task_id, lease.token, lease.record.seq)
         if key in self._redone or is_alive(lease.owner) is not False:
             return False
-        _, written = self.markdown(lease, "project.md", sync_name=False)
+        _, written = self.markdown(lease, _AGAIN, sync_name=False)
         if not (self._tell(lease.task_id, self.not_in_log(lease)) and written):
             return False
         self._redone.add(key)
@@ -137,7 +140,7 @@ class Projector:
 
         def change(data: bytes) -> bytes:
             task = parse(data, path=path, expected_id=task_id)
-            values = protocol.markdown_values(lease, task)
+            values = protocol.markdown_values(lease, task, again=point == _AGAIN)
             if values and born is not None:
                 values["created_at"] = born
             return edit(data, values) if values else data

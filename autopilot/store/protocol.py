@@ -339,20 +339,24 @@ def _with_ending(lease: Lease, old: TaskRecord, ending: Ending, carried: Sequenc
 # ---------------------------------------------------------------------- projection
 
 
-def markdown_values(lease: Lease, task: Task) -> dict[str, Any]:
-    """What a lease writes into the frontmatter, which holds ``task`` now; nothing when it did so already.
+def markdown_values(lease: Lease, task: Task, *, again: bool = False) -> dict[str, Any]:
+    """What a lease writes into the frontmatter, which holds ``task`` now.
 
-    ``updated_at`` is the instant of the commit, so that a projection redone after a crash leaves alone what
-    a person changed since it was done the first time.
+    Args:
+        again: somebody may have written it already; then there is nothing to write, and what a person changed
+            since stays. ``updated_at`` tells: it is the instant of the commit.
     """
     at = lease.claimed_at if lease.ending is None else lease.ending.at
-    if task.updated_at == at or task.schema > SCHEMA:
+    if task.schema > SCHEMA or (again and task.updated_at == at and task.status not in _HELD):
         return {}
-    values: dict[str, Any] = {"status": view_status(lease).value, "attempt": lease.token}
+    values: dict[str, Any] = {"status": view_status(lease).value}
+    if lease.token != task.attempt:
+        values["attempt"] = lease.token
     if at is not None:
         values["updated_at"] = format_instant(at)
     if lease.ending is not None and lease.ending.result is not None:
         values["result"] = dict(lease.ending.result)
-    if lease.token == task.attempt:
-        del values["attempt"]
     return values
+
+
+_HELD = frozenset({Status.CLAIMED, Status.IN_PROGRESS})
