@@ -132,12 +132,12 @@ def _start(ref: PluginRef) -> subprocess.Popen[bytes] | None:
 
 def _read_line(child: subprocess.Popen[bytes], deadline: float) -> bytes | None:
     """The child's report; empty when it ended without one, None when time ran out."""
-    import select
+    from autopilot.system.readiness import wait_ready
 
     assert child.stdout is not None
     fd, data = child.stdout.fileno(), b""
     while b"\n" not in data and len(data) < _REPORT_LIMIT:
-        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
+        ready, _ = wait_ready([fd], timeout=deadline - time.monotonic())
         if not ready:
             return None
         piece = os.read(fd, 65536)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import sys
 import time
@@ -19,6 +18,7 @@ from autopilot.models.wire import dump
 from autopilot.runner.lines import LineReader, encode_line
 from autopilot.system.durable import ensure_folder, storage_error
 from autopilot.system.processes import ProcessIdentity, identify, is_alive
+from autopilot.system.readiness import wait_ready
 
 __all__ = ["LOST_SIGHT", "Ended", "Launcher"]
 
@@ -189,7 +189,7 @@ class _Link:
         return True
 
     def readable(self, timeout: float) -> bool:
-        return bool(select.select([self.socket], [], [], timeout)[0])
+        return bool(wait_ready([self.socket.fileno()], timeout=timeout)[0])
 
     def close(self) -> None:
         self.socket.close()

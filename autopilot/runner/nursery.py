@@ -8,7 +8,6 @@ of a dead runner, and is killed. Only when no orphan is left is a runner's end t
 from __future__ import annotations
 
 import os
-import select
 import socket
 import sys
 import traceback
@@ -22,6 +21,7 @@ from autopilot.runner.folders import write_reaped
 from autopilot.runner.lines import LineReader, encode_line
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.clock import Clock
+from autopilot.system.readiness import wait_ready
 from autopilot.system.tree import kill_tree
 
 __all__ = ["Job", "Nursery"]
@@ -92,7 +92,7 @@ class Nursery:
     def _wait(self) -> None:
         reads = [self._wakeup.fd] + ([] if self._requests.ended else [self._channel.fileno()])
         writes = [self._channel.fileno()] if self._out else []
-        _, writable, _ = select.select(reads, writes, [], self._pause())
+        _, writable = wait_ready(reads, writes, timeout=self._pause())
         self._wakeup.drain()
         if writable:
             self._flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -15,6 +14,7 @@ from autopilot.runner.keeper import Keeper
 from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.clock import Clock
+from autopilot.system.readiness import wait_ready
 from autopilot.system.tree import kill_tree
 
 __all__ = ["Child", "End", "Stream", "Watcher"]
@@ -123,7 +123,7 @@ class Watcher:
         if child.idle_s:
             pauses.append(child.idle_s - (now - child.heard()))
         fds = [self._wakeup.fd, *(stream.fd for stream in self._open)]
-        select.select(fds, [], [], max(0.0, min(pauses)))
+        wait_ready(fds, timeout=min(pauses))
         self._wakeup.drain()
 
     def _pump(self) -> None:
@@ -132,7 +132,7 @@ class Watcher:
 
     def _drain(self) -> None:
         # Every writer is dead, but not every byte may have been read.
-        while self._open and select.select([stream.fd for stream in self._open], [], [], 0)[0]:
+        while self._open and wait_ready((stream.fd for stream in self._open), timeout=0)[0]:
             self._pump()
 
     def _meanwhile(self) -> None:

@@ -7,10 +7,11 @@ lost, doubled or early notice can do no harm.
 from __future__ import annotations
 
 import os
-import select
 import struct
 import sys
 from typing import Any, NamedTuple
+
+from autopilot.system.readiness import wait_ready
 
 __all__ = ["Notice", "Watcher", "WATCH_NAMES", "WATCH_WRITES", "open_watcher"]
 
@@ -66,9 +67,7 @@ class Watcher:
 
     def wait(self, timeout: float) -> bool:
         """Block until there is something to ``read``, at most ``timeout`` seconds; whether there is."""
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        return bool(poll.poll(max(0.0, timeout) * 1000))
+        return bool(wait_ready([self._fd], timeout=timeout)[0])
 
     def read(self) -> list[Notice]:
         """Everything seen so far, without blocking."""
