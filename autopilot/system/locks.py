@@ -29,9 +29,9 @@ class FileLock:
     """
 
     def __init__(self, path: str, *, timeout: float | None = None) -> None:
+        self._fd = -1
         self._path = path
         self._timeout = timeout
-        self._fd = -1
 
     def __call__(self) -> FileLock:
         """For ``with lock():``, which holds the lock.
@@ -62,6 +62,10 @@ class FileLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def __del__(self) -> None:
+        # Whoever drops a lock without releasing it must not keep a descriptor for the life of the process.
+        self.release()
 
     def _open(self) -> int:
         if self._fd < 0:

@@ -101,6 +101,9 @@ class Watcher:
             if not mask & _IN_IGNORED:
                 self._library.inotify_rm_watch(self._fd, number)
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self._fd >= 0:

@@ -21,7 +21,7 @@ import pytest
 SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 TASKS = 200 * SIZE
 DISPATCHERS = 2
-KILLS_BETWEEN_S = 0.5
+KILLS_BETWEEN_S = 0.3
 MOST_RUNNER_KILLS_A_TASK = 2
 """Three lost runners in a row make a poison task, by design: the chaos stays below that."""
 
@@ -40,7 +40,7 @@ SCRIPT = """\
 exec 9>>"$ORACLE/lock-$AUTOPILOT_TASK_ID"
 flock -n 9 || echo "overlap $AUTOPILOT_TASK_ID $AUTOPILOT_ATTEMPT" >>"$ORACLE/exec.log"
 echo "start $AUTOPILOT_TASK_ID $AUTOPILOT_ATTEMPT $$" >>"$ORACLE/exec.log"
-sleep 0.2
+sleep 0.3
 echo "end $AUTOPILOT_TASK_ID $AUTOPILOT_ATTEMPT $$" >>"$ORACLE/exec.log"
 """
 
@@ -159,7 +159,7 @@ def test_kills_at_random_lose_and_double_nothing(tmp_path: Path, seed: int) -> N
 
     print(f"\nkills: {dict(kills)}; statuses: {dict(arena.statuses())}")
     assert arena.statuses() == {"done": TASKS}
-    assert min(kills["dispatcher"], kills["runner"]) > 5, "the chaos was too tame to mean anything"
+    assert min(kills["dispatcher"], kills["runner"]) >= 5, "the chaos was too tame to mean anything"
 
     told = arena.lines()
     assert not [line for line in told if line[0] == "overlap"], "two executors of one task at the same time"
