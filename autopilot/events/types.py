@@ -193,6 +193,12 @@ _TYPES = (
         payload={"attempt": "the old token", "current": "the token that counts", "what": "what was refused"},
     ),
     EventType(
+        name="file.kept",
+        sentence="A file was moved aside instead of being lost: one of ours that cannot be read, or a person's "
+        "save that could not be merged.",
+        payload={"path": "where it lies now", "why": "the sentence"},
+    ),
+    EventType(
         name="reclaim.deferred",
         sentence="A task is not taken back yet: processes of its old attempt are still alive.",
         payload={"attempt": _ATTEMPT, "why": "what is alive or unknown"},

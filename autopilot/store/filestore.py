@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,7 @@ from autopilot.errors import (
 from autopilot.models import (
     AttemptResult,
     Ending,
+    Event,
     EventDraft,
     InvalidTask,
     Lease,
@@ -44,7 +46,7 @@ from autopilot.store.projection import Projector
 from autopilot.store.results import read_result, write_result
 from autopilot.store.scan import Scanner
 from autopilot.store.storelocks import StoreLocks
-from autopilot.system.clock import Clock, SystemClock
+from autopilot.system.clock import Clock, SystemClock, format_instant
 from autopilot.system.durable import storage_error
 from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import edit, parse
@@ -78,8 +80,8 @@ class FileStore(Store):
         self._clock = clock or SystemClock()
         self._sync = sync
         self._faults: list[str] = []
-        self._files = MarkdownFiles(self._layout, sync=sync, faults=self._note)
-        self._leases = LeaseFiles(self._layout, sync=sync, faults=self._note)
+        self._files = MarkdownFiles(self._layout, sync=sync, kept=self._tell_kept)
+        self._leases = LeaseFiles(self._layout, sync=sync, faults=self._note, kept=self._tell_kept)
         self._locks = StoreLocks(self._layout)
         self._eyes = Eyes(self._layout, watch=watch)
         self._scanner = Scanner(self._layout, self._files, self._leases, self._eyes)
@@ -97,6 +99,18 @@ class FileStore(Store):
     def _note(self, fault: str) -> None:
         if fault not in self._faults:
             self._faults.append(fault)
+
+    def _tell_kept(self, task_id: str, place: str, why: str) -> None:
+        self._note(why)
+        event = Event(
+            id=f"evt-{secrets.token_hex(16)}",
+            event_type="file.kept",
+            timestamp=format_instant(self._clock.now()),
+            trace_id=task_id,
+            payload={"path": place, "why": why},
+        )
+        with contextlib.suppress(AutopilotError, OSError):
+            self._publish([event])
 
     def faults(self) -> list[str]:
         """Sentences about files that could not be read or had to be set aside, each told once."""
@@ -355,7 +369,7 @@ class FileStore(Store):
 
     def result(self, lease: Lease) -> AttemptResult | None:
         """The report of this lease's token, if there is one."""
-        return read_result(self._layout, lease.task_id, lease.token, self._note)
+        return read_result(self._layout, lease.task_id, lease.token, self._tell_kept)
 
     def finish(self, lease: Lease, ending: Ending) -> Task | InvalidTask | None:
         """End a lease; see ``Store.finish``."""

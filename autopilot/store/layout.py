@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from autopilot.errors import NotFoundError, StorageError
 from autopilot.system.durable import ensure_folder
 
-__all__ = ["Layout", "is_task_name"]
+__all__ = ["Kept", "Layout", "is_task_name"]
+
+Kept = Callable[[str, str, str], None]
+"""Told of a file that was moved aside instead of being lost: the task's id, where it lies now, a sentence."""
 
 _SUFFIX = ".md"
 _LONGEST_NAME = 200

@@ -13,7 +13,7 @@ import attrs
 from autopilot.errors import StorageError
 from autopilot.models import Lease, LeaseState, TaskRecord
 from autopilot.store.codec import decode_lease, decode_record, encode_lease, encode_record
-from autopilot.store.layout import Layout
+from autopilot.store.layout import Kept, Layout
 from autopilot.system.durable import read_file, remove_file, replace_file, storage_error, sync_folder
 from autopilot.system.failpoints import failpoint, write_all
 
@@ -50,12 +50,14 @@ class LeaseFiles:
 
     Args:
         faults: called with a sentence for each file that cannot be read.
+        kept: told of each that was moved aside.
     """
 
-    def __init__(self, layout: Layout, *, sync: bool, faults: Callable[[str], None]) -> None:
+    def __init__(self, layout: Layout, *, sync: bool, faults: Callable[[str], None], kept: Kept) -> None:
         self._layout = layout
         self._sync = sync
         self._faults = faults
+        self._kept = kept
         self._known: dict[str, tuple[tuple[int, ...], Lease]] = {}
 
     # ---------------------------------------------------------------- leases
@@ -156,7 +158,7 @@ class LeaseFiles:
         except OSError as fault:
             raise storage_error(fault, place) from fault
         sync_folder(layout.leases, sync=self._sync)
-        self._faults(f"the lease of {task_id} could not be read and was moved to {place}")
+        self._kept(task_id, place, f"the lease of {task_id} could not be read and was moved to {place}")
         return True
 
     # ---------------------------------------------------------------- records

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from autopilot.errors import BusyError, TaskFormatError
 from autopilot.models import InvalidTask, Task
-from autopilot.store.layout import Layout, is_task_name
+from autopilot.store.layout import Kept, Layout, is_task_name
 from autopilot.system.durable import create_file, storage_error, sync_folder, write_temporary
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
@@ -45,13 +45,13 @@ class MarkdownFiles:
     """The tasks folder.
 
     Args:
-        faults: called with a sentence for each copy that had to be kept.
+        kept: told of each text that fitted nowhere and was kept in ``conflicts/``.
     """
 
-    def __init__(self, layout: Layout, *, sync: bool, faults: Callable[[str], None]) -> None:
+    def __init__(self, layout: Layout, *, sync: bool, kept: Kept) -> None:
         self._layout = layout
         self._sync = sync
-        self._faults = faults
+        self._kept = kept
 
     # ---------------------------------------------------------------- reading
 
@@ -197,7 +197,9 @@ class MarkdownFiles:
         place = f"{layout.conflicts}/{task_id}.conflict-{time.time_ns()}.md"
         os.rename(path, place)
         sync_folder(layout.conflicts, sync=self._sync)
-        self._faults(f"{task_id} was saved while it was being written; that version is kept as {place}")
+        self._kept(
+            task_id, place, f"{task_id} was saved while it was being written; that version is kept as {place}"
+        )
 
     def clear_leftover(self, name: str) -> None:
         """Deal with a temporary file whose writer is dead: drop what is ours, keep what may be a person's.

@@ -6,12 +6,11 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
 
-from autopilot.errors import AlreadyExistsError
+from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.models import AttemptResult
 from autopilot.models.wire import dump, load
-from autopilot.store.layout import Layout
+from autopilot.store.layout import Kept, Layout
 from autopilot.system.durable import create_file, read_file
 
 __all__ = ["read_result", "write_result"]
@@ -30,7 +29,7 @@ def write_result(layout: Layout, result: AttemptResult, *, task_id: str, token: 
         create_file(_path(layout, task_id, token), data, point="report", sync=sync)
 
 
-def read_result(layout: Layout, task_id: str, token: int, faults: Callable[[str], None]) -> AttemptResult | None:
+def read_result(layout: Layout, task_id: str, token: int, kept: Kept) -> AttemptResult | None:
     """The report of one attempt; None where there is none. One that cannot be read is moved aside and told."""
     path = _path(layout, task_id, token)
     try:
@@ -38,15 +37,16 @@ def read_result(layout: Layout, task_id: str, token: int, faults: Callable[[str]
     except FileNotFoundError:
         return None
     except ValueError as fault:
-        _set_aside(layout, path, task_id, token)
-        faults(f"{path} cannot be read, so the attempt counts as lost: {fault}")
+        place = f"{layout.corrupt}/{task_id}.{token}.result.{time.time_ns()}.json"
+        with contextlib.suppress(OSError, StorageError):
+            layout.prepare(layout.corrupt)
+            os.replace(path, place)
+            kept(
+                task_id,
+                place,
+                f"the result of attempt {token} of {task_id} cannot be read, so it is lost: {fault}",
+            )
         return None
-
-
-def _set_aside(layout: Layout, path: str, task_id: str, token: int) -> None:
-    layout.prepare(layout.corrupt)
-    with contextlib.suppress(OSError):
-        os.replace(path, f"{layout.corrupt}/{task_id}.{token}.result.{time.time_ns()}.json")
 
 
 def _path(layout: Layout, task_id: str, token: int) -> str:

@@ -292,6 +292,9 @@ def test_a_corrupt_lease_is_set_aside_and_told(files, root, log):
     (kept,) = os.listdir(root / "state/corrupt")
     assert kept.startswith("one.")
     assert any("moved to" in fault for fault in files.faults())
+    (told,) = (event for event in log.events if event.event_type == "file.kept")
+    assert told.payload["path"].endswith(kept)
+    assert told.trace_id == "one"
     move(files, Status.PENDING, Status.CLAIMED)
     assert claim(files).token == 2
     claim(files, "two")
@@ -323,7 +326,7 @@ def test_a_corrupt_report_counts_as_none_and_is_kept(files, root):
     path = root / "runs/one/1/result.json"
     path.write_bytes(path.read_bytes()[:20])
     assert files.result(lease) is None
-    assert any("counts as lost" in fault for fault in files.faults())
+    assert any("so it is lost" in fault for fault in files.faults())
     (kept,) = os.listdir(root / "state/corrupt")
     assert kept.startswith("one.1.result.")
     assert files.result(lease) is None
@@ -388,7 +391,7 @@ def test_a_late_beat_does_not_speak_for_its_successor(files, root, clock):
     old = start(files, claim(files))
     end(files, old, Status.PENDING)
     new = start(files, claim(files))
-    LeaseFiles(Layout(str(root)), sync=False, faults=print).write_beat(old, 9e9, 0)
+    LeaseFiles(Layout(str(root)), sync=False, faults=print, kept=print).write_beat(old, 9e9, 0)
     assert files.lease("one").beat == pytest.approx(new.beat, abs=1)
     end(files, new)
     assert files.project() == 0

@@ -37,7 +37,7 @@ def layout(tmp_path):
 
 @pytest.fixture
 def files(layout, faults):
-    return MarkdownFiles(layout, sync=False, faults=faults.append)
+    return MarkdownFiles(layout, sync=False, kept=lambda task_id, place, why: faults.append(why))
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def test_ids_are_names_of_visible_markdown_files(files, layout):
 
 
 def test_ids_without_a_folder(tmp_path):
-    assert MarkdownFiles(Layout(str(tmp_path / "none")), sync=False, faults=print).ids() == []
+    assert MarkdownFiles(Layout(str(tmp_path / "none")), sync=False, kept=print).ids() == []
 
 
 def test_malformed_files_are_invalid_tasks_with_a_place(files, layout):
