@@ -100,6 +100,7 @@ class Dispatcher:
         self._begun = False
         # Classes of tasks that nobody can take at this moment: one of each is judged, the others need not be.
         self._stuck: set[tuple[Any, ...]] = set()
+        self._classes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._patience_s = float("inf")
         self._reconciler = Reconciler(
             self._store,
@@ -240,7 +241,7 @@ class Dispatcher:
         task = self._read(summary.id)
         if task is None or task.status not in (Status.PENDING, Status.BLOCKED):
             return None
-        key = route_class(task)
+        key = self._class_of(task)
         if key in self._stuck and task.status is Status.PENDING and not task.depends_on:
             self._board.sleep(task.id, (key,))
             return None
@@ -282,6 +283,11 @@ class Dispatcher:
             return None
         started = self._mine[task.id, lease.token] = _started(decision, lease.token)
         return started
+
+    def _class_of(self, task: Task) -> tuple[Any, ...]:
+        # One object for each class: 100,000 tasks that wait must not keep 100,000 equal ones alive.
+        key = route_class(task)
+        return self._classes.setdefault(key, key)
 
     def _read(self, task_id: str) -> Task | None:
         try:
@@ -341,14 +347,14 @@ class Dispatcher:
         if decision.permanent:
             if task.status is Status.PENDING and not dry_run:
                 self._block(task, record, reason)
-            self._board.sleep(task.id, (route_class(task),))
+            self._board.sleep(task.id, (self._class_of(task),))
             return
         now = self._clock.now().timestamp()
         until = min(decision.wake_at or now + _ROUTES_AGAIN_S, now + _ROUTES_AGAIN_S)
         if decision.reason_code == "refused":
             self._board.sleep(task.id, (ENDED,), until=now + _GATE_AGAIN_S)
             return
-        key = route_class(task)
+        key = self._class_of(task)
         self._stuck.add(key)
         self._board.sleep(task.id, (key,))
         self._board.alarm(key, until)
