@@ -75,7 +75,7 @@ class FileStore(Store):
         watch: bool = True,
     ) -> None:
         sync = durability != "process"
-        self._layout = Layout(root)
+        self._layout = Layout(root, sync=sync)
         self._publish = publish
         self._clock = clock or SystemClock()
         self._sync = sync

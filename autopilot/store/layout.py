@@ -24,9 +24,14 @@ def is_task_name(name: str) -> bool:
 
 
 class Layout:
-    """The paths of one root. A symbolic link to the root is resolved once, here; links inside are refused."""
+    """The paths of one root. A symbolic link to the root is resolved once, here; links inside are refused.
 
-    def __init__(self, root: str) -> None:
+    Args:
+        sync: make the names of new folders durable, so that what is put into them is.
+    """
+
+    def __init__(self, root: str, *, sync: bool = False) -> None:
+        self._sync = sync
         self.root = os.path.realpath(root)
         self.tasks = f"{self.root}/tasks"
         self.state = f"{self.root}/state"
@@ -87,7 +92,7 @@ class Layout:
         for folder in folders:
             if folder not in self._checked or not os.path.isdir(folder):
                 self.refuse_links(folder)
-                ensure_folder(folder)
+                ensure_folder(folder, sync=self._sync)
                 self._checked.add(folder)
 
     def refuse_links(self, folder: str) -> None:
