@@ -240,8 +240,13 @@ class Store(abc.ABC):
     def finish(self, lease: Lease, ending: Ending) -> Task | InvalidTask | None:
         """End a lease: done, blocked, cancelled, or pending again (release, retry, parking).
 
+        Args:
+            lease: as it was read last: who judged a claim must not end the attempt that its runner has started
+                meanwhile, so state and owner must be the stored ones, too.
+
         Raises:
-            LeaseLostError: the token is old (``lease.stale`` is the caller's event to log).
+            LeaseLostError: the token is old (``lease.stale`` is the caller's event to log), or the lease is in other
+                hands by now (``code``: ``lease_changed``).
             TransitionError: the state machine does not know it.
         """
 

@@ -360,6 +360,26 @@ class StoreMachine(RuleBasedStateMachine):
         self.must_be_told.add(f"evt-{lease.task_id}.{lease.token}.2")
         return begun
 
+    @rule(target=leases, alive=st.booleans())
+    def claim_everything(self, alive: bool):
+        """The short way to many held tasks."""
+        for task_id in IDS:
+            if task_id not in self.model:
+                self.create(task_id)
+        taken = [self.claim(task_id, alive) for task_id in IDS]
+        return multiple(*(lease for lease in taken if isinstance(lease, Lease)))
+
+    @rule(target=leases, task_id=ids, status=ends)
+    def a_whole_attempt(self, task_id: str, status: Status):
+        """The short way to old leases."""
+        lease = self.claim(task_id, True)
+        if not isinstance(lease, Lease):
+            return multiple()
+        begun = self.start(lease, True)
+        self.renew(begun)
+        self.finish(begun, status)
+        return multiple(lease, begun)
+
     @rule(lease=leases)
     def renew(self, lease: Lease) -> None:
         fine = self.is_current(lease)
