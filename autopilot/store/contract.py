@@ -245,8 +245,8 @@ class Store(abc.ABC):
                 meanwhile, so state and owner must be the stored ones, too.
 
         Raises:
-            LeaseLostError: the token is old (``lease.stale`` is the caller's event to log), or the lease is in other
-                hands by now (``code``: ``lease_changed``).
+            LeaseLostError: the token is old (``lease.stale`` is the caller's event to log), or the lease is in
+                other hands by now (``code``: ``lease_changed``).
             TransitionError: the state machine does not know it.
         """
 
