@@ -17,6 +17,7 @@ from autopilot.system.processes import ProcessIdentity
 __all__ = ["decode_lease", "decode_record", "encode_lease", "encode_record"]
 
 _VERSION = 1
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 def encode_lease(lease: Lease) -> bytes:
@@ -70,7 +71,7 @@ def decode_record(data: bytes) -> TaskRecord:
 
 
 def _text(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, separators=(",", ":"), default=str).encode("ascii") + b"\n"
+    return _encode(data).encode("ascii") + b"\n"
 
 
 def _owner(owner: ProcessIdentity) -> dict[str, Any]:

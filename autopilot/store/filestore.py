@@ -31,6 +31,7 @@ from autopilot.models import (
     InvalidTask,
     Lease,
     LeaseSignal,
+    LeaseState,
     Status,
     Task,
     TaskDraft,
@@ -251,7 +252,7 @@ class FileStore(Store):
     def lease(self, task_id: str) -> Lease | None:
         """The lease of one task, None where nobody holds it."""
         self._layout.task(task_id)
-        return self._leases.read(task_id)
+        return self._leases.read_whole(task_id)
 
     def record(self, task_id: str) -> TaskRecord:
         """What is remembered of a task; see ``Store.record``."""
@@ -289,7 +290,7 @@ class FileStore(Store):
         with contextlib.ExitStack() as stripe:
             with self._locks.claims():
                 stripe.enter_context(self._locks.task(task_id))
-                task, born = self._claimable(task_id, digest)
+                task, data, born = self._claimable(task_id, digest)
                 protocol.check_slots(self._leases.all(beats=False), executor, limits)
                 record = self._record_with(task_id, task)
                 lease = protocol.claimed(
@@ -305,7 +306,7 @@ class FileStore(Store):
                     self._leases.write(lease, "claim.lease")
             with self._undone_if_refused(task_id):
                 self._publish(lease.outbox)
-            self._projector.markdown(lease, "claim.md", sync_name=False, born=born)
+            self._projector.write(lease, "claim.md", sync_name=False, known=(data, task), born=born)
         return attrs.evolve(lease, outbox=())
 
     @contextlib.contextmanager
@@ -317,8 +318,8 @@ class FileStore(Store):
                 self._leases.undo_claim(task_id)
             raise
 
-    def _claimable(self, task_id: str, digest: str) -> tuple[Task, datetime | None]:
-        self._projector.redo(task_id)
+    def _claimable(self, task_id: str, digest: str) -> tuple[Task, bytes, datetime | None]:
+        lease = self._settled(task_id)
         try:
             text = self._files.read(task_id, watch=True)
         except FileNotFoundError:
@@ -328,9 +329,16 @@ class FileStore(Store):
         if text.busy:
             raise BusyError(f"the file of task {task_id} is open for writing elsewhere", code="changed")
         task = parse(text.data, path=self._layout.task(task_id), expected_id=task_id)
-        protocol.check_claimable(task, self._leases.read(task_id), digest)
+        protocol.check_claimable(task, lease, digest)
         born = None if task.created_at else datetime.fromtimestamp(text.status.st_mtime, UTC)
-        return task, born
+        return task, text.data, born
+
+    def _settled(self, task_id: str) -> Lease | None:
+        """The task's lease, after whatever a crash left of it has been finished."""
+        if not self._leases.present(task_id):
+            return None
+        self._projector.redo(task_id)
+        return self._leases.read(task_id)
 
     def start(
         self,
@@ -355,9 +363,11 @@ class FileStore(Store):
         """A sign of life by the owner; see ``Store.renew``. Takes no lock: each token has its own beat file."""
         held = protocol.check_current(self._leases.read(lease.task_id), lease)
         last = self._leases.beat(held)
-        self._leases.write_beat(held, self._clock.monotonic(), last.published if last is not None else 0)
-        self._projector.tell_started(held)
-        return LeaseSignal(cancel=held.cancel)
+        published = last.published if last is not None else 0
+        self._leases.write_beat(held, self._clock.monotonic(), published)
+        if held.state is LeaseState.STARTED and published < held.record.seq:
+            self._projector.tell_started(held)
+        return LeaseSignal(cancel=self._leases.cancel(held.task_id, held.token))
 
     def report(self, lease: Lease, result: AttemptResult) -> None:
         """Record what the attempt came to; see ``Store.report``."""
@@ -384,13 +394,13 @@ class FileStore(Store):
     def move(self, task_id: str, ending: Ending, *, expected: Status) -> Task | InvalidTask | None:
         """Change the status of a task that nobody holds; see ``Store.move``."""
         with self._locks.task(task_id):
-            self._projector.redo(task_id)
+            lease = self._settled(task_id)
             task = self._load(task_id)
             if isinstance(task, InvalidTask):
                 raise TaskFormatError(
                     task.message, hint=task.hint, path=task.path, line=task.line, column=task.column
                 )
-            protocol.check_movable(task, self._leases.read(task_id), ending.status, expected)
+            protocol.check_movable(task, lease, ending.status, expected)
             record = self._record_with(task_id, task)
             last = protocol.moved(record, ending, owner=self._identity(), clock=self._clock)
             self._leases.write(last, "move.lease")
@@ -403,7 +413,7 @@ class FileStore(Store):
             lease = self._leases.read(task_id)
             if lease is None or not protocol.holds(lease):
                 return False
-            if lease.cancel is None:
+            if self._leases.cancel(task_id, lease.token) is None:
                 self._leases.write_cancel(task_id, lease.token, by)
         self.notify()
         return True

@@ -91,9 +91,13 @@ class Layout:
         """
         for folder in folders:
             if folder not in self._checked or not os.path.isdir(folder):
-                self.refuse_links(folder)
-                ensure_folder(folder, sync=self._sync)
+                self.make(folder)
                 self._checked.add(folder)
+
+    def make(self, folder: str) -> None:
+        """``prepare`` for a folder that is used once."""
+        self.refuse_links(folder)
+        ensure_folder(folder, sync=self._sync)
 
     def refuse_links(self, folder: str) -> None:
         """Raise StorageError when ``folder``, or one above it inside the root, is there and no real folder."""

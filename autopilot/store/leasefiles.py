@@ -63,8 +63,12 @@ class LeaseFiles:
     # ---------------------------------------------------------------- leases
 
     def read(self, task_id: str) -> Lease | None:
-        """The lease with its beat and cancel request; None where there is none, or one that is corrupt."""
-        lease = self._decode(self._layout.lease(task_id), decode_lease)
+        """The lease as it was committed last; None where there is none, or one that is corrupt."""
+        return self._decode(self._layout.lease(task_id), decode_lease)
+
+    def read_whole(self, task_id: str) -> Lease | None:
+        """The lease with its beat and cancel request."""
+        lease = self.read(task_id)
         return None if lease is None else self._complete(lease)
 
     def present(self, task_id: str) -> bool:

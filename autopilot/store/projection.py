@@ -84,7 +84,7 @@ class Projector:
         key = (lease.task_id, lease.token, lease.record.seq)
         if key in self._redone or is_alive(lease.owner) is not False:
             return False
-        _, written = self.markdown(lease, _AGAIN, sync_name=False)
+        _, written = self.write(lease, _AGAIN, sync_name=False)
         if not (self._tell(lease.task_id, self.not_in_log(lease)) and written):
             return False
         self._redone.add(key)
@@ -101,11 +101,8 @@ class Projector:
         return () if beat is not None and beat.published >= lease.record.seq else lease.outbox
 
     def tell_started(self, lease: Lease) -> None:
-        """Publish the events of a start, once. The attempt goes on when the log refuses: they stay in the lease
-        and are tried again with each beat."""
-        beat = self._leases.beat(lease)
-        if lease.state is not LeaseState.STARTED or (beat is not None and beat.published >= lease.record.seq):
-            return
+        """Publish the events of a start. The attempt goes on when the log refuses: they stay in the lease and are
+        tried again with each beat."""
         if self._tell(lease.task_id, lease.outbox):
             self._leases.write_beat(lease, self._clock.monotonic(), lease.record.seq)
 
@@ -124,35 +121,54 @@ class Projector:
 
     # ---------------------------------------------------------------- Markdown
 
-    def markdown(
-        self, lease: Lease, point: str, *, sync_name: bool, born: datetime | None = None
-    ) -> tuple[Task | InvalidTask | None, bool]:
+    def markdown(self, lease: Lease, point: str, *, sync_name: bool) -> tuple[Task | InvalidTask | None, bool]:
         """Write a lease's state into its file.
-
-        Args:
-            born: written as ``created_at``: for a file that does not say it, before this write changes its time.
 
         Returns:
             The task as it then reads (None when its file is gone), and whether there is nothing left to do.
         """
-        task_id = lease.task_id
-        path = self._layout.task(task_id)
+        new, written = self.write(lease, point, sync_name=sync_name)
+        if new is None:
+            return (None, True) if written else (self._as_it_is(lease), False)
+        return protocol.overlay(self._parse(lease.task_id, new), lease), True
+
+    def write(
+        self,
+        lease: Lease,
+        point: str,
+        *,
+        sync_name: bool,
+        known: tuple[bytes, Task] | None = None,
+        born: datetime | None = None,
+    ) -> tuple[bytes | None, bool]:
+        """The same, without reading what was written.
+
+        Args:
+            known: the file's bytes and task, if they were just read.
+            born: written as ``created_at``: for a file that does not say it, before this write changes its time.
+
+        Returns:
+            The new bytes (None when there is no file, or it could not be written), and whether nothing is left to
+            do.
+        """
 
         def change(data: bytes) -> bytes:
-            task = parse(data, path=path, expected_id=task_id)
+            task = known[1] if known is not None and known[0] == data else self._parse(lease.task_id, data)
             values = protocol.markdown_values(lease, task, again=point == _AGAIN)
             if values and born is not None:
                 values["created_at"] = born
             return edit(data, values) if values else data
 
         try:
-            new = self._files.rewrite(task_id, change, point=point, sync_name=sync_name)
-            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease), True
+            return self._files.rewrite(lease.task_id, change, point=point, sync_name=sync_name), True
         except FileNotFoundError:
             return None, True
         except (AutopilotError, OSError) as fault:
-            self._faults(f"the status of {task_id} could not be written into its file yet: {fault}")
-            return self._as_it_is(lease), False
+            self._faults(f"the status of {lease.task_id} could not be written into its file yet: {fault}")
+            return None, False
+
+    def _parse(self, task_id: str, data: bytes) -> Task:
+        return parse(data, path=self._layout.task(task_id), expected_id=task_id)
 
     def _as_it_is(self, lease: Lease) -> Task | InvalidTask | None:
         try:

@@ -11,7 +11,7 @@ from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.models import AttemptResult
 from autopilot.models.wire import dump, load
 from autopilot.store.layout import Kept, Layout
-from autopilot.system.durable import create_file, read_file
+from autopilot.system.durable import create_file, read_file, sync_folder
 
 __all__ = ["read_result", "write_result"]
 
@@ -23,10 +23,13 @@ def write_result(layout: Layout, result: AttemptResult, *, task_id: str, token: 
         StorageError: the disk refuses.
     """
     folder = layout.run(task_id, token)
-    layout.prepare(folder)
+    layout.make(folder)
     data = json.dumps(dump(result), separators=(",", ":"), default=str).encode("ascii") + b"\n"
     with contextlib.suppress(AlreadyExistsError):
         create_file(_path(layout, task_id, token), data, point="report", sync=sync)
+    # The runner has made this folder and those above it without an fsync; a report must not vanish with them.
+    for parent in (os.path.dirname(folder), layout.runs, layout.root):
+        sync_folder(parent, sync=sync)
 
 
 def read_result(layout: Layout, task_id: str, token: int, kept: Kept) -> AttemptResult | None:

@@ -114,6 +114,8 @@ class Life:
             ("wake", lambda: self.move(Status.PENDING, Status.BLOCKED)),
             ("claim 2", lambda: self.take(2)),
             ("start 2", lambda: self.begin()),
+            # The runner makes its folder itself, without an fsync.
+            ("run folder", lambda: os.makedirs(f"{self.folder}/.autopilot/runs/one/2", exist_ok=True)),
             ("report 2", lambda: store.report(self.lease, result_of(self.lease))),
             ("finish 2", lambda: self.end(Status.DONE, {"outcome": "succeeded", "executor": "local"})),
             ("project", store.project),
