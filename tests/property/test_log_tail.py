@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from autopilot.events.log import EventLog
 from autopilot.events.reader import Reader
 from autopilot.events.tail import backwards
+from tests.campaign import size
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 PIECES = st.lists(
     st.sampled_from(
         [
@@ -35,7 +34,7 @@ PIECES = st.lists(
 VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 
 
-@settings(max_examples=300 * SIZE, deadline=None)
+@settings(max_examples=size(300, 15000), deadline=None)
 @given(newest=PIECES, closed=PIECES, chunk=st.integers(1, 70))
 def test_backwards_is_forwards_reversed(newest, closed, chunk):
     with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +50,7 @@ def test_backwards_is_forwards_reversed(newest, closed, chunk):
         assert [record.line for record in forwards] == whole
 
 
-@settings(max_examples=200 * SIZE, deadline=None)
+@settings(max_examples=size(200, 10000), deadline=None)
 @given(
     payloads=st.lists(st.dictionaries(st.text(), VALUES), min_size=1, max_size=5),
     trace=st.none() | st.text(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,10 +16,10 @@ from autopilot.routing import Contender, HealthBook, History, Parameters, Qualit
 from autopilot.routing.breaker import Breaker
 from autopilot.routing.tiers import Word
 from autopilot.system.clock import format_instant
+from tests.campaign import size
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
-few = settings(deadline=None, max_examples=40 * SIZE)
-many = settings(deadline=None, max_examples=100 * SIZE)
+few = settings(deadline=None, max_examples=size(40, 2000))
+many = settings(deadline=None, max_examples=size(100, 5000))
 
 NAMES = ("anvil", "brush", "chisel", "drill")
 POOLS = {"anvil": "forge", "brush": "", "chisel": "forge", "drill": "drill"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 
 from hypothesis import given, settings
@@ -29,8 +28,7 @@ from autopilot.models import (
 )
 from autopilot.models.wire import dump, load
 from autopilot.system.processes import ProcessIdentity
-
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
+from tests.campaign import size
 
 TEXT = st.text(max_size=20)
 COUNT = st.integers(0, 2**53)
@@ -139,13 +137,13 @@ SPECS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60 * SIZE)
+@settings(deadline=None, max_examples=size(60, 3000))
 @given(st.one_of(RESULTS, LEASES, SPECS))
 def test_every_value_comes_back(value):
     assert load(type(value), json.loads(json.dumps(dump(value)))) == value
 
 
-@settings(deadline=None, max_examples=60 * SIZE)
+@settings(deadline=None, max_examples=size(60, 3000))
 @given(st.sampled_from([AttemptResult, Lease, AttemptSpec, Outcome]), JSON)
 def test_any_other_json_is_a_value_error_at_worst(cls, data):
     try:

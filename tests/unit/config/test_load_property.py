@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,8 @@ from hypothesis import strategies as st
 from autopilot.config.load import default_config_text, load_settings, origins
 from autopilot.config.settings import Settings
 from autopilot.errors import ConfigError
+from tests.campaign import size
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 KEYS = [
     *(field.name for field in attrs.fields(Settings)),
     *(
@@ -111,19 +110,19 @@ def judge(path: str, data: bytes) -> None:
         assert value is None or not attrs.has(type(value))
 
 
-@settings(max_examples=300 * SIZE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=size(300, 15000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=texts)
 def test_any_bytes(path: str, data: bytes) -> None:
     judge(path, data)
 
 
-@settings(max_examples=300 * SIZE, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=size(300, 15000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=trees, flow=st.booleans())
 def test_any_tree(path: str, tree: dict[str, Any], flow: bool) -> None:
     judge(path, yaml.safe_dump(tree, allow_unicode=True, default_flow_style=flow).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=100 * SIZE, deadline=None)
+@settings(max_examples=size(100, 5000), deadline=None)
 @given(
     at=st.integers(0, len(default_config_text())), insert=st.binary(min_size=1, max_size=6), drop=st.integers(0, 6)
 )
@@ -141,7 +140,7 @@ OPTIONS = st.recursive(
 )
 
 
-@settings(max_examples=100 * SIZE, deadline=None)
+@settings(max_examples=size(100, 5000), deadline=None)
 @given(options=st.dictionaries(st.sampled_from(["model", "turns", "extra"]), OPTIONS, max_size=3))
 def test_options_come_back_as_they_were_written(path: str, options: dict[str, Any]) -> None:
     text = yaml.safe_dump({"executors": {"any": options}}, allow_unicode=True, default_style=None)
