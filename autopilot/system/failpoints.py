@@ -1,10 +1,13 @@
 """Named places where tests make the process die or an operation fail.
 
 Off, a failpoint costs one comparison. On, ``AUTOPILOT_FAILPOINTS`` holds ``name=action[@n]`` items separated
-by commas: at the n-th pass (the first by default) of that name, do the action. Actions: ``kill`` (SIGKILL to
-ourselves), ``exit:N``, ``stop`` (SIGSTOP), ``sleep:S``, an errno name such as ``ENOSPC`` (raises OSError), and
-``torn:K`` for failpoints that write (only the first K bytes reach the file, then SIGKILL; a negative K counts
-from the end). ``AUTOPILOT_FAILPOINTS_LOG`` names a file that gets a line for every pass.
+by commas: at the n-th pass (the first by default) of that name, do the action. The name ``*`` counts the passes
+of all names.
+
+Actions: ``kill`` (SIGKILL to ourselves), ``exit:N``, ``stop`` (SIGSTOP), ``sleep:S``, an errno name such as
+``ENOSPC`` (raises OSError), and ``torn:K`` for failpoints that write (only the first K bytes reach the file, then
+SIGKILL; a negative K counts from the end, ``half`` is half of them). ``AUTOPILOT_FAILPOINTS_LOG`` names a file
+that gets a line for every pass.
 """
 
 from __future__ import annotations
@@ -61,7 +64,8 @@ def write_all(fd: int, data: bytes, name: str) -> None:
     if _armed is not None:
         action = _next_action(name)
         if action.startswith("torn:"):
-            os.write(fd, data[: int(action.removeprefix("torn:"))])
+            length = action.removeprefix("torn:")
+            os.write(fd, data[: len(data) // 2 if length == "half" else int(length)])
             action = "kill"
         _act(action)
     view = memoryview(data)
@@ -78,7 +82,7 @@ def _next_action(name: str) -> str:
             os.write(fd, f"{name}\n".encode())
         finally:
             os.close(fd)
-    return _armed.get((name, _passes[name]), "")
+    return _armed.get((name, _passes[name])) or _armed.get(("*", _passes.total()), "")
 
 
 def _act(action: str) -> None:

@@ -33,7 +33,8 @@ from autopilot.store.liveness import BeatWatch, Liveness, verdict
 from autopilot.system.clock import SystemClock
 from autopilot.system.exchange import exchange as real_exchange
 from autopilot.testing.stores import gone_owner
-from tests.crash.test_store_crash import BODY, FAST, SIZE, Life
+from tests.campaign import FAST, FULL, size
+from tests.crash.life import BODY, Life
 
 # ---------------------------------------------------------------------------- recording
 
@@ -391,7 +392,7 @@ def arena() -> Iterator[Path]:
 
 def test_every_promise_survives_a_power_cut(arena: Path) -> None:
     recorder = live(arena)
-    faults, tried = faults_of(recorder, str(arena), 2 * SIZE, limit=10)
+    faults, tried = faults_of(recorder, str(arena), size(2, 200), limit=10)
     assert not faults, f"{len(faults)} faults on {tried} disks: {faults}"
     assert tried >= 500
 
@@ -402,7 +403,7 @@ def test_every_single_fsync_is_needed(arena: Path) -> None:
     whole.mkdir()
     count = live(whole).fsyncs
     assert count >= 40
-    chosen = range(count) if SIZE > 1 else range(date.today().toordinal() % 5, count, 5)
+    chosen = range(count) if FULL else range(date.today().toordinal() % 5, count, 5)
     missed = []
     for number in chosen:
         folder = arena / f"without-{number}"
