@@ -24,7 +24,8 @@ class FileLock:
     re-entrant and not to be shared by threads. After a fork the child must make its own.
 
     Args:
-        path: the lock file; made when missing, never deleted.
+        path: the lock file; made when missing, never deleted. Where a person deletes it all the same, the next
+            to lock it makes it anew; only who holds it at that moment is not seen.
         timeout: seconds to wait for the lock; ``None`` waits for ever.
     """
 
@@ -44,6 +45,9 @@ class FileLock:
 
     def __enter__(self) -> None:
         self._acquire(self._open())
+        while self._was_deleted():
+            self.release()
+            self._acquire(self._open())
 
     def __exit__(self, *fault: object) -> None:
         if self._fd >= 0:  # else it was released on the way
@@ -51,11 +55,14 @@ class FileLock:
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; the caller must ``release``. For locks held for a process's life."""
-        try:
-            fcntl.flock(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        while True:
+            try:
+                fcntl.flock(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if not self._was_deleted():
+                return True
+            self.release()
 
     def release(self) -> None:
         """Give the lock back and close the file."""
@@ -75,6 +82,10 @@ class FileLock:
             except OSError as fault:
                 raise storage_error(fault, self._path) from fault
         return self._fd
+
+    def _was_deleted(self) -> bool:
+        # A lock on a file without a name excludes nobody who comes later.
+        return os.fstat(self._fd).st_nlink == 0
 
     def _acquire(self, fd: int) -> None:
         if self._timeout is None:
