@@ -74,6 +74,7 @@ class Launcher:
                 runner exists, and the caller still owns the claim.
         """
         request = encode_line({"spec": dump(spec), "lease": dump(lease)})
+        known = len(self._ended)
         answer = self._ask(request) or self._ask(request)
         if answer is None:
             raise SetupError(
@@ -85,7 +86,9 @@ class Launcher:
                 f"no runner could be started for {spec.task_id}: {answer['refused']}",
                 hint="check the limits on processes and memory (`ulimit -a`)",
             )
-        self._runners[spec.task_id, spec.token] = _identity(int(answer["started"]))
+        # The end of a runner that breaks at once may come in one piece with the answer.
+        if not any((end.task_id, end.token) == (spec.task_id, spec.token) for end in self._ended[known:]):
+            self._runners[spec.task_id, spec.token] = _identity(int(answer["started"]))
 
     def poll(self) -> list[Ended]:
         """The runners that ended since the last call, in order; never blocks. A launcher that died is noticed

@@ -94,6 +94,13 @@ def test_a_runner_that_is_gone_before_we_look_is_no_fault(launcher, tmp_path, mo
     assert [end.exit_code for end in launcher.poll()] == [255]
 
 
+def test_an_end_may_come_in_one_piece_with_the_answer(launcher, tmp_path, monkeypatch):
+    answering(monkeypatch, '{"started": 4194305}\n{"ended": "t", "token": 1, "exit_code": 70}')
+    launcher.start(spec(tmp_path), LEASE)
+    assert launcher.running() == 0
+    assert [end.exit_code for end in launcher.poll()] == [70]
+
+
 def test_a_launcher_that_does_not_answer_is_a_set_up_error(launcher, tmp_path, monkeypatch):
     answering(monkeypatch, "")
     monkeypatch.setattr("autopilot.runner.launcher._ANSWER_S", 0.2)
