@@ -115,7 +115,7 @@ class Reconciler:
         try:
             self._store.finish(lease, ending)
         except LeaseLostError:
-            # Another dispatcher was quicker; its word counts, and it is the same word.
+            self._tell_stale(lease)
             return None
         except TransitionError:
             return self._as_never_started(lease)
@@ -128,6 +128,14 @@ class Reconciler:
             outcome=outcome,
             reason=ending.record.reason,
         )
+
+    def _tell_stale(self, lease: Lease) -> None:
+        current = self._store.record(lease.task_id).token
+        if current == lease.token:
+            # Another dispatcher was quicker; its word counts, and it is the same word.
+            return
+        payload = {"attempt": lease.token, "current": current, "what": "end"}
+        self._means.log([EventDraft(event_type="lease.stale", payload=payload)], lease.task_id)
 
     def _as_never_started(self, lease: Lease) -> Adopted | None:
         fresh = self._store.lease(lease.task_id)

@@ -189,8 +189,12 @@ _TYPES = (
     ),
     EventType(
         name="lease.stale",
-        sentence="A result or sign of life came with an old token and was refused.",
-        payload={"attempt": "the old token", "current": "the token that counts", "what": "what was refused"},
+        sentence="A result, an end or a sign of life came with an old token and was refused.",
+        payload={
+            "attempt": "the old token",
+            "current": "the token that counts",
+            "what": "what was refused: `beat`, `result` or `end`",
+        },
     ),
     EventType(
         name="file.kept",

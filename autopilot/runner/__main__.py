@@ -28,7 +28,7 @@ from autopilot.models.wire import load, warm
 from autopilot.runner.nursery import Nursery
 from autopilot.runner.origin import Origin
 from autopilot.runner.run import NOT_STARTED, run_attempt
-from autopilot.runner.stores import open_store
+from autopilot.runner.stores import Publisher, open_store
 from autopilot.system.clock import SystemClock
 from autopilot.system.processes import identify
 from autopilot.system.tree import become_subreaper, set_not_dumpable
@@ -126,7 +126,8 @@ def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], origin: Origin)
     except AutopilotError as fault:
         sys.stderr.write(f"{spec.task_id}.{spec.token}: not started: {fault}\n")
         return NOT_STARTED
-    return run_attempt(spec, lease, store=store, origin=origin, clock=clock)
+    log = Publisher(spec, origin.redactor, clock).tell
+    return run_attempt(spec, lease, store=store, origin=origin, clock=clock, log=log)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from autopilot.errors import StorageError
-from autopilot.models import AttemptResult, Lease
+from autopilot.models import AttemptResult, EventDraft, Lease
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
 
@@ -88,3 +88,9 @@ class Keeper:
         if self._faults == 1:
             sys.stderr.write(f"{self.lease.task_id}.{self.lease.token}: {line}\n")
             sys.stderr.flush()
+
+    def stale(self, what: str) -> EventDraft:
+        """The fact that ``what`` came too late and was refused."""
+        current = self._store.record(self.lease.task_id).token
+        payload = {"attempt": self.lease.token, "current": current, "what": what}
+        return EventDraft(event_type="lease.stale", payload=payload)

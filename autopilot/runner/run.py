@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Callable
 from datetime import datetime
 
 import attrs
@@ -55,25 +57,30 @@ def run_attempt(
     store: Store,
     origin: Origin,
     clock: Clock,
+    log: Callable[[EventDraft], object],
 ) -> int:
     """Do one claimed attempt in this process, which must be single-threaded, a child subreaper and a session
     leader; its exit code.
 
     Nothing is started before the store has made this process the lease's owner, durably.
+
+    Args:
+        log: puts facts into the event log that belong to no commit.
     """
     wakeup = Wakeup(heed_term=True)
     try:
         _prepare(spec)
         failpoint("runner.gate")
         started = store.start(lease, owner=identify(), guardian=origin.guardian, events=[_started_event(spec)])
-    except LeaseLostError:
+    except LeaseLostError as refusal:
+        log(_refused_event(spec, refusal))
         return REFUSED
     except (AutopilotError, OSError) as fault:
         _log(spec, f"not started: {fault}")
         return NOT_STARTED
     failpoint("runner.started")
     keeper = Keeper(store, started, clock=clock, beat_s=spec.beat_s)
-    return _do(_work(spec, keeper, wakeup, origin, clock))
+    return _do(_work(spec, keeper, wakeup, origin, clock), log)
 
 
 def _prepare(spec: AttemptSpec) -> None:
@@ -95,14 +102,24 @@ def _started_event(spec: AttemptSpec) -> EventDraft:
     )
 
 
-def _do(work: Work) -> int:
+def _refused_event(spec: AttemptSpec, refusal: LeaseLostError) -> EventDraft:
+    reason = {"code": refusal.code, "message": refusal.message, "hint": refusal.hint}
+    payload = {"attempt": spec.token, "executor": spec.executor, "reason": reason}
+    return EventDraft(event_type="attempt.refused", payload=payload)
+
+
+def _do(work: Work, log: Callable[[EventDraft], object]) -> int:
+    what = "beat"
     try:
         result = _attempt(work)
+        what = "result"
         failpoint("runner.report")
         work.keeper.report(result)
     except LeaseLostError as fault:
         kill_tree(grace_s=0, clock=work.clock)
         _log(work.spec, f"stopped: {fault}")
+        with contextlib.suppress(AutopilotError, OSError):
+            log(work.keeper.stale(what))
         return LOST
     failpoint("runner.reported")
     return 0

@@ -1,19 +1,20 @@
-"""Open the store that an attempt's lease lives in."""
+"""Open the store that an attempt's lease lives in, and the log beside it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any
 
-from autopilot.errors import SetupError
-from autopilot.models import AttemptSpec, Event
+from autopilot.errors import AutopilotError, SetupError
+from autopilot.models import AttemptSpec, Event, EventDraft
 from autopilot.plugins.direct import call_hook, implementation_of, load_plugin
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
 from autopilot.system.redact import Redactor
 
-__all__ = ["open_store"]
+__all__ = ["Publisher", "open_store"]
 
 
 def open_store(spec: AttemptSpec, redactor: Redactor, clock: Clock) -> Store:
@@ -22,7 +23,7 @@ def open_store(spec: AttemptSpec, redactor: Redactor, clock: Clock) -> Store:
     Raises:
         SetupError: nobody knows this URL; whatever the plugin raises.
     """
-    publish = _Publisher(spec, redactor, clock)
+    publish = Publisher(spec, redactor, clock)
     if spec.store_url.partition(":")[0] in ("", "file"):
         from autopilot.store.filestore import FileStore
 
@@ -43,8 +44,8 @@ def _from_plugin(spec: AttemptSpec, config: dict[str, Any]) -> Any:
     return implementation and call_hook(implementation, url=spec.store_url, config=config)
 
 
-class _Publisher:
-    """Puts events into the log; the log is opened by the first."""
+class Publisher:
+    """Puts events into the log; the log is opened for each call: they are few."""
 
     def __init__(self, spec: AttemptSpec, redactor: Redactor, clock: Clock) -> None:
         self._spec = spec
@@ -52,6 +53,19 @@ class _Publisher:
         self._clock = clock
 
     def __call__(self, events: Sequence[Event]) -> None:
+        """What a store is given.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        self._append(events)
+
+    def tell(self, draft: EventDraft) -> None:
+        """Log a fact about the task that belongs to no commit; a log that refuses is no fault here."""
+        with contextlib.suppress(AutopilotError, OSError):
+            self._append([draft])
+
+    def _append(self, events: Sequence[Event | EventDraft]) -> None:
         from autopilot.events.log import EventLog
 
         log = EventLog(
@@ -61,6 +75,6 @@ class _Publisher:
             redact=self._redactor.text,
         )
         try:
-            log.append(events)
+            log.append(events, trace_id=self._spec.task_id)
         finally:
             log.close()

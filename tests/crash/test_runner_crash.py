@@ -114,6 +114,14 @@ def test_a_claim_that_was_taken_back_starts_nothing(place: Arena):
     place.launcher.start(place.spec(lease, text), lease)
     assert place.ended(lease).exit_code == 97
     assert started(place) == []
+    (told,) = events(place, "attempt.refused")
+    assert told["payload"]["attempt"] == lease.token
+    assert told["payload"]["reason"]["message"]
+
+
+def events(place: Arena, event_type: str) -> list[dict]:
+    """What the log has of one type about the test's task."""
+    return [json.loads(record.line) for record in place.log.tail(1000, types=event_type, task=place.task_id)]
 
 
 def test_a_token_is_started_once(place: Arena):
@@ -215,6 +223,8 @@ def test_a_runner_that_wakes_up_too_late_stops(place: Arena):
     with pytest.raises(LeaseLostError):
         place.store.renew(now)
     assert place.store.lease(place.task_id).token == again.token == lease.token + 1
+    (told,) = events(place, "lease.stale")
+    assert told["payload"] == {"attempt": lease.token, "current": again.token, "what": "beat"}
 
 
 def _limits():

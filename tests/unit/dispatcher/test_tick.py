@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
@@ -445,6 +446,29 @@ def test_run_ends_when_drained(arena: Any) -> None:
     arena.dispatcher.run(lambda: len(ticks) > 50, on_tick)
     assert len(ticks) < 50
     assert arena.status("one") == "done"
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_an_end_that_comes_too_late_is_refused_and_told(arena: Any, newer: bool) -> None:
+    """A dispatcher that was stopped between its judgement and its commit."""
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    seen = arena.control.store.lease("one")
+    slow = arena.dispatcher
+    arena.end("one", "failed")
+    quick = arena.another_dispatcher()
+    arena.tick()
+    if not newer:
+        arena.end("one")
+        arena.tick()
+        seen = attrs.evolve(seen, record=attrs.evolve(seen.record, token=2))
+    assert slow._reconciler.settle(seen) is None
+    assert quick is not slow
+    assert arena.status("one") == ("in_progress" if newer else "done")
+    told = [event["payload"] for event in arena.events("lease.stale")]
+    # The same end from a second hand is no news.
+    assert told == ([{"attempt": 1, "current": 2, "what": "end"}] if newer else [])
 
 
 def test_not_before_is_respected(arena: Any) -> None:

@@ -98,7 +98,7 @@ def test_no_process_for_the_executor_is_nobodys_failure(tmp_path, monkeypatch, s
     monkeypatch.setattr(os, "fork", refuse)
     store = Store()
     spec = spec_in(tmp_path, verify=("true",))
-    assert run_attempt(spec, LEASE, store=store, origin=Origin.here(), clock=SystemClock()) == 0
+    assert run_attempt(spec, LEASE, store=store, origin=Origin.here(), clock=SystemClock(), log=[].append) == 0
     (result,) = store.reported
     assert result.outcome.kind is OutcomeKind.UNAVAILABLE
     assert "Resource temporarily unavailable" in result.outcome.message
@@ -145,7 +145,7 @@ def in_a_runner(spec, clock, monkeypatch):
         try:
             os.close(reading)
             store = Store()
-            code = run_attempt(spec, LEASE, store=store, origin=Origin.here(), clock=clock)
+            code = run_attempt(spec, LEASE, store=store, origin=Origin.here(), clock=clock, log=[].append)
             os.write(writing, json.dumps(dump(store.reported[0])).encode())
         finally:
             os._exit(code)
