@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from autopilot.errors import StorageError
 from autopilot.events.log import EventLog
-from autopilot.events.reader import Reader
 from autopilot.models import EventDraft
 from autopilot.system import failpoints
-
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 
 
 def open_log(folder, **options) -> EventLog:
@@ -148,53 +143,6 @@ def test_the_recovery_is_killed_as_well(tmp_path, first, second):
     status = os.waitpid(child, 0)[1]
     assert (status != 0) is ("heal" not in second or "append" in first)
     assert_nothing_lost(tmp_path)
-
-
-def endless_batches(seed: int):
-    """Mostly small events, alone or some together, and now and then a line of 1.5 MB."""
-    rng = random.Random(seed)
-    while True:
-        size = 1_500_000 if rng.random() < 0.01 else rng.choice([10, 10, 300, 70_000])
-        yield rng.choice([1, 1, 1, 5, 40]) if size < 1000 else 1, size
-
-
-def start_writer(folder, writer: str, seed: int) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            write_for_ever(folder, writer, 0, endless_batches(seed), segment_bytes=400_000)
-        finally:
-            os._exit(9)
-    return child
-
-
-def test_kill_9_in_a_loop_loses_nothing_acknowledged(tmp_path):
-    """T7: several writers, killed at random, a reader beside them, rotations under way."""
-    rng = random.Random(20261122)
-    writers: list[int] = []
-    reader, followed = Reader(f"{tmp_path}/events"), 0
-    born = 0
-    try:
-        for _ in range(30 * SIZE):
-            while len(writers) < 4:
-                writers.append(start_writer(tmp_path, f"w{born}", born))
-                born += 1
-            time.sleep(rng.uniform(0.01, 0.12))
-            followed += sum(1 for _ in reader.records())
-            victim = writers.pop(rng.randrange(len(writers)))
-            os.kill(victim, signal.SIGKILL)
-            assert os.waitpid(victim, 0)[1] == signal.SIGKILL
-    finally:
-        for pid in writers:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    assert_nothing_lost(tmp_path)
-    followed += sum(1 for _ in reader.records())
-    reader.close()
-    total = sum(len(numbers) for numbers in acknowledged(tmp_path).values())
-    assert total > 100
-    assert followed >= total
-    assert len(list(Path(tmp_path, "events").glob("events-*.ndjson"))) > 1
 
 
 def test_a_stopped_writer_stops_others_only_as_long(tmp_path):
