@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,6 +16,7 @@ from autopilot.models import (
     Decision,
     Ending,
     EventDraft,
+    Lease,
     Next,
     Outcome,
     OutcomeKind,
@@ -27,7 +28,21 @@ from autopilot.models import (
 )
 from autopilot.system.clock import format_instant
 
-__all__ = ["Backoff", "conclude", "judge", "needs_onward", "result_event", "spent_by", "summary_of"]
+if TYPE_CHECKING:
+    from autopilot.config.settings import DispatcherSettings
+
+__all__ = [
+    "Backoff",
+    "backoff_of",
+    "conclude",
+    "judge",
+    "needs_onward",
+    "not_started",
+    "reclaimed",
+    "result_event",
+    "spent_by",
+    "summary_of",
+]
 
 _ONLY_BUSY = frozenset({"no_slot", "refused"})
 """Answers of the router that mean: somebody else can, but not at this moment."""
@@ -48,6 +63,25 @@ class Backoff:
     def pause(self, in_a_row: int) -> timedelta:
         """The pause after the ``in_a_row``-th outage (from 1)."""
         return timedelta(seconds=min(self.most_s, self.first_s * 2 ** max(0, min(in_a_row, 60) - 1)))
+
+
+def backoff_of(settings: DispatcherSettings) -> Backoff:
+    """The pauses of the config."""
+    return Backoff(first_s=settings.backoff_s, most_s=settings.backoff_max_s)
+
+
+def not_started(lease: Lease, why: str, *, now: datetime, backoff: Backoff) -> Ending:
+    """How a claim ends that no runner will start: the task is tried again after a pause."""
+    hint = "nothing to do: it is tried again; `autopilotctl doctor` looks at this machine"
+    reason = Reason(code="not_started", message=why, hint=hint)
+    kept = attrs.evolve(lease.record, not_before=now + backoff.pause(1), reason=reason)
+    return Ending(status=Status.PENDING, record=kept, events=(reclaimed(lease, why),))
+
+
+def reclaimed(lease: Lease, why: str) -> EventDraft:
+    """The event of a task that is taken back."""
+    payload = {"attempt": lease.token, "executor": lease.executor, "state": str(lease.state), "why": why}
+    return EventDraft(event_type="task.reclaimed", payload=payload)
 
 
 def judge(result: AttemptResult) -> Outcome:

@@ -42,7 +42,6 @@ class Loop:
             report = self._tick()
             if on_tick:
                 on_tick(report)
-            self._control.launcher.poll()
             self._dispatcher.forget_started()
             if self._drained():
                 reason = "drained"

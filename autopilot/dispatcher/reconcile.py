@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from autopilot.dispatcher.endings import Backoff, conclude, needs_onward
+from autopilot.dispatcher.endings import Backoff, conclude, needs_onward, not_started, reclaimed
 from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TransitionError
 from autopilot.models import (
     AttemptResult,
@@ -28,6 +28,7 @@ from autopilot.models import (
 )
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
+from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity
 
 __all__ = ["Adopted", "Means", "Reconciler"]
@@ -51,6 +52,7 @@ class Means:
 
     Attributes:
         verdict: ``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner.
+        starting: whether a runner of ours may still start this claim of ours.
         clear: end what is left of an attempt; None when nothing is alive, else the sentence why not yet.
         onward: the router's answer for the next attempt, with this result already counted.
         pool: the quota pool of an executor.
@@ -58,6 +60,7 @@ class Means:
     """
 
     verdict: Callable[[Lease], str]
+    starting: Callable[[Lease], bool]
     clear: Callable[[Lease], str | None]
     onward: Callable[[Task, Lease, AttemptResult], Decision | None]
     pool: Callable[[str], str]
@@ -65,7 +68,7 @@ class Means:
 
 
 class Reconciler:
-    """Brings held tasks forward. ``me``: this dispatcher, whose own fresh claims are left alone."""
+    """Brings held tasks forward. ``me``: this dispatcher, whose claims are left alone while they may start."""
 
     def __init__(self, store: Store, clock: Clock, backoff: Backoff, means: Means, me: ProcessIdentity) -> None:
         self._store = store
@@ -92,10 +95,20 @@ class Reconciler:
         result = self._store.result(lease)
         if result is not None:
             return self._adopt(lease, result)
+        if lease.state is LeaseState.CLAIMED and lease.owner == self._me:
+            return self._look_after_own(lease)
         verdict = self._means.verdict(lease)
         if verdict in ("alive", "unknown"):
             return None
         return self._take_back(lease, verdict)
+
+    def _look_after_own(self, lease: Lease) -> Adopted | None:
+        """A claim of ours whose runner is gone, or was never made: nobody else would end it while we live."""
+        if self._means.starting(lease):
+            return None
+        why = "its runner ended before it could start; state/launcher.log may say why"
+        ending = not_started(lease, why, now=self._clock.now(), backoff=self._backoff)
+        return self._finish(lease, ending, "released")
 
     def _adopt(self, lease: Lease, result: AttemptResult) -> Adopted | None:
         task = self._task_of(lease)
@@ -144,12 +157,11 @@ class Reconciler:
         return self._release(fresh, "its attempt ended before it started")
 
     def _take_back(self, lease: Lease, verdict: str) -> Adopted | None:
-        if lease.state is LeaseState.CLAIMED and lease.owner == self._me:
-            return None
         why_not = self._means.clear(lease)
         if why_not is not None:
             self._tell_deferred(lease, why_not)
             return None
+        failpoint("reclaim.cleared")
         result = self._store.result(lease)
         if result is not None:
             return self._adopt(lease, result)
@@ -187,13 +199,13 @@ class Reconciler:
             task, lease.record, result, now=now, backoff=self._backoff, pool=self._means.pool(lease.executor)
         )
         if kind is OutcomeKind.LOST:
-            ending = attrs.evolve(ending, events=(_reclaimed(lease, message), *ending.events))
+            ending = attrs.evolve(ending, events=(reclaimed(lease, message), *ending.events))
         if lease.state is LeaseState.CLAIMED and ending.status is not Status.CANCELLED:
             return self._release(lease, message)
         return self._finish(lease, ending, str(kind))
 
     def _release(self, lease: Lease, why: str) -> Adopted | None:
-        ending = Ending(status=Status.PENDING, record=lease.record, events=(_reclaimed(lease, why),))
+        ending = Ending(status=Status.PENDING, record=lease.record, events=(reclaimed(lease, why),))
         return self._finish(lease, ending, "released")
 
     def _tell_deferred(self, lease: Lease, why: str) -> None:
@@ -229,10 +241,3 @@ class Reconciler:
         except (BusyError, NotFoundError):
             return False
         return True
-
-
-def _reclaimed(lease: Lease, why: str) -> EventDraft:
-    return EventDraft(
-        event_type="task.reclaimed",
-        payload={"attempt": lease.token, "executor": lease.executor, "state": str(lease.state), "why": why},
-    )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from autopilot.dispatcher.endings import Backoff
+from autopilot.dispatcher.endings import backoff_of, not_started
 from autopilot.dispatcher.spec import build_spec
 from autopilot.errors import AutopilotError, LeaseLostError, SetupError
-from autopilot.models import Candidate, Decision, Ending, EventDraft, Lease, Reason, Status, Task
+from autopilot.models import Candidate, Decision, EventDraft, Lease, Task
 from autopilot.store.contract import SlotLimits
 from autopilot.system.processes import ProcessIdentity
 
@@ -69,25 +69,15 @@ class Starter:
         return True
 
     def _give_back(self, lease: Lease, fault: Exception) -> None:
-        message = fault.message if isinstance(fault, AutopilotError) else str(fault)
-        pauses = Backoff(
-            first_s=self._settings.dispatcher.backoff_s, most_s=self._settings.dispatcher.backoff_max_s
+        why = fault.message if isinstance(fault, AutopilotError) else str(fault)
+        ending = not_started(
+            lease,
+            f"its runner could not be started: {why}",
+            now=self._control.clock.now(),
+            backoff=backoff_of(self._settings.dispatcher),
         )
-        until = self._control.clock.now() + pauses.pause(1)
-        hint = "nothing to do: it is tried again; `autopilotctl doctor` looks at this machine"
-        reason = Reason(code="not_started", message=f"its runner could not be started: {message}", hint=hint)
-        event = EventDraft(
-            event_type="task.reclaimed",
-            payload={
-                "attempt": lease.token,
-                "executor": lease.executor,
-                "state": "claimed",
-                "why": reason.message,
-            },
-        )
-        kept = attrs.evolve(lease.record, not_before=until, reason=reason)
         with contextlib.suppress(LeaseLostError):
-            self._control.store.finish(lease, Ending(status=Status.PENDING, record=kept, events=(event,)))
+            self._control.store.finish(lease, ending)
 
 
 def _decision_event(task: Task, decision: Decision, token: int) -> EventDraft:

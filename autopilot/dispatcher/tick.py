@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from autopilot.dispatcher.board import ENDED, Board
-from autopilot.dispatcher.endings import Backoff
+from autopilot.dispatcher.endings import backoff_of
 from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
 from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
 from autopilot.dispatcher.routes import route_class
@@ -105,9 +105,10 @@ class Dispatcher:
         self._reconciler = Reconciler(
             self._store,
             self._clock,
-            Backoff(first_s=self._settings.dispatcher.backoff_s, most_s=self._settings.dispatcher.backoff_max_s),
+            backoff_of(self._settings.dispatcher),
             Means(
                 verdict=control.lease_verdict,
+                starting=lambda lease: control.launcher.has(lease.task_id, lease.token),
                 clear=control.clear,
                 onward=self._onward,
                 pool=control.pool_of,
@@ -129,9 +130,7 @@ class Dispatcher:
         """
         self._begin(dry_run)
         self._control.refresh_history()
-        adopted = [] if dry_run else self._reconciler.sweep()
-        for ended in adopted:
-            self._outcomes[ended.task_id, ended.token] = ended.outcome
+        adopted = [] if dry_run else self._sweep()
         if adopted:
             self._control.refresh_history()
         self._scan(dry_run)
@@ -154,6 +153,13 @@ class Dispatcher:
         self._control.ensure_root()
         if self._control.sinks is not None:
             self._control.sinks.begin()
+
+    def _sweep(self) -> list[Adopted]:
+        # Before the leases are read: a runner that has ended changes its lease no more.
+        self._control.launcher.poll()
+        adopted = self._reconciler.sweep()
+        self._outcomes.update({(ended.task_id, ended.token): ended.outcome for ended in adopted})
+        return adopted
 
     def _tell(self, dry_run: bool) -> None:
         if dry_run:
@@ -378,8 +384,7 @@ class Dispatcher:
             if on_progress:
                 on_progress(len(self._open()))
             self._store.wait(1.0)
-            for ended in self._reconciler.sweep():
-                self._outcomes[ended.task_id, ended.token] = ended.outcome
+            self._sweep()
             self._forget_ended()
         self._tell(False)
         rows = [started.row(self._outcomes.get(key)) for key, started in self._mine.items()]
@@ -391,7 +396,6 @@ class Dispatcher:
 
     def _forget_ended(self) -> None:
         """Attempts of ours that another dispatcher adopted have an outcome, too: the file tells it."""
-        self._control.launcher.poll()
         for task_id, token in self._open():
             lease = self._store.lease(task_id)
             if lease is None or lease.token != token:

@@ -81,6 +81,7 @@ def close_newest(folder: str, tail: Tail) -> Tail:
         return tail
     failpoint("log.rotate.rename")
     os.rename(newest_path(folder), target)
+    failpoint("log.rotate.renamed")
     _carry_fragments(newest_path(folder), target)
     return attrs.evolve(tail, number=tail.number + 1, size=0)
 

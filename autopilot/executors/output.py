@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from autopilot.system.failpoints import write_all
 from autopilot.system.redact import Redactor
 
 __all__ = ["CappedFile", "left_out"]
@@ -95,10 +96,8 @@ class CappedFile:
     def _write_file(self, data: bytes) -> None:
         if self._fd < 0:
             return
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data, "output.write")
         except OSError as fault:
             self.fault = os.strerror(fault.errno or 0)
             os.close(self._fd)

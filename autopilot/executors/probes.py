@@ -158,7 +158,7 @@ class ProbeCache:
             return  # no root yet: looking at executors must not make one
         try:
             ensure_folder(os.path.dirname(self._path))
-            replace_file(self._path, json.dumps(known, indent=1).encode(), point="probes.write", sync=False)
+            replace_file(self._path, json.dumps(known, indent=1).encode(), point="probes", sync=False)
         except (AutopilotError, OSError):
             pass  # it is a cache
 

@@ -12,6 +12,7 @@ import attrs
 from autopilot.errors import StorageError
 from autopilot.models import AttemptSpec
 from autopilot.system.durable import remove_file, replace_file
+from autopilot.system.failpoints import failpoint
 
 __all__ = ["Evidence"]
 
@@ -49,6 +50,7 @@ class Evidence:
         from autopilot.workspaces.manifest import snapshot, violations
 
         spec = self._spec
+        failpoint("runner.protected")
         after = snapshot(spec.workdir, spec.protected, skip=spec.root, tick=self._tick)
         broken = violations(self._before, after)
         changed, count = self._changes()

@@ -108,6 +108,10 @@ class Launcher:
         """How many runners were started by this object and have not been reported as ended."""
         return len(self._runners) + len(self._orphaned)
 
+    def has(self, task_id: str, token: int) -> bool:
+        """Whether a runner of this attempt was started by this object and has not been reported as ended."""
+        return (task_id, token) in self._runners or (task_id, token) in self._orphaned
+
     def close(self) -> None:
         """Let go of the launcher: it ends when its last runner has ended. Repeats are harmless; ``start`` would
         begin with another one."""

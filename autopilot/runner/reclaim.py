@@ -14,6 +14,7 @@ from autopilot.models import Lease, LeaseState
 from autopilot.runner.folders import mark_of, read_reaped, read_tree
 from autopilot.system.clock import Clock
 from autopilot.system.durable import ensure_folder, read_file, replace_file
+from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity, boot_id, is_alive, send_signal
 from autopilot.system.tree import kill_processes, marked_processes
 
@@ -62,6 +63,7 @@ def clear(lease: Lease, run_dir: str, *, clock: Clock, grace_s: float = 2.0) -> 
         if report.survivors:
             return _deferred(report.survivors)
         killed = report.killed
+        failpoint("reclaim.killed")
         waiting = _wait_for_guardian(lease, run_dir, clock, grace_s)
         if waiting is not None:
             return waiting

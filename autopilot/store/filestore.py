@@ -49,6 +49,7 @@ from autopilot.store.scan import Scanner
 from autopilot.store.storelocks import StoreLocks
 from autopilot.system.clock import Clock, SystemClock, format_instant
 from autopilot.system.durable import storage_error
+from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import edit, parse
 from autopilot.taskfile.ids import check_id
@@ -290,6 +291,7 @@ class FileStore(Store):
         with contextlib.ExitStack() as stripe:
             with self._locks.claims():
                 stripe.enter_context(self._locks.task(task_id))
+                failpoint("claim.locked")
                 task, data, born = self._claimable(task_id, digest)
                 protocol.check_slots(self._leases.all(beats=False), executor, limits)
                 record = self._record_with(task_id, task)
@@ -306,6 +308,7 @@ class FileStore(Store):
                     self._leases.write(lease, "claim.lease")
             with self._undone_if_refused(task_id):
                 self._publish(lease.outbox)
+            failpoint("claim.told")
             self._projector.write(lease, "claim.md", sync_name=False, known=(data, task), born=born)
         return attrs.evolve(lease, outbox=())
 

@@ -20,6 +20,7 @@ from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
 from autopilot.store.markdown import MarkdownFiles
 from autopilot.system.clock import Clock
+from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity, is_alive
 from autopilot.taskfile import edit, parse
 
@@ -71,6 +72,7 @@ class Projector:
         """Project a committed end and let the lease become the task's record; the task as it then reads."""
         shown, written = self.markdown(lease, point, sync_name=True)
         told = self._tell(lease.task_id, lease.outbox)
+        failpoint("ending.told")
         with contextlib.suppress(AutopilotError, OSError):
             if written and told:
                 self._leases.retire(lease.task_id, lease.token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -366,3 +367,21 @@ def test_the_run_folder_tells_when_a_reclaim_was_first_tried(place: Arena, monke
     assert isinstance(clear(now, place.run_dir(now), clock=SystemClock(), grace_s=0.05), Deferred)
     assert path.read_text() == first
     assert json.loads(first)["monotonic"] <= time.monotonic()
+
+
+@pytest.mark.parametrize("fault", ["kill", "ENOSPC"])
+def test_a_tick_does_not_wait_for_a_runner_that_could_not_start(tmp_path, fault):
+    """Its claim is the tick's own, so that nobody else would ever end it."""
+    root = ["--root", str(tmp_path / ".autopilot")]
+    environ = {**os.environ, "AUTOPILOT_FAILPOINTS": f"start.lease.write={fault}"}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "autopilot.cli", *root, *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environ)
+
+    assert run("task", "create", "--id", "one", "--title", "One", "--command", "true").returncode == 0
+    tick = run("dispatch", "tick", "-o", "json")
+    assert (tick.returncode, json.loads(tick.stdout)[0]["outcome"]) == (0, "released")
+    (shown,) = json.loads(run("task", "list", "-o", "json").stdout)
+    assert (shown["status"], shown["reason"]["code"]) == ("pending", "not_started")
+    assert "launcher.log" in shown["reason"]["message"]

@@ -77,11 +77,14 @@ class Stage:
         self.started: list[AttemptSpec] = []
         self.script: dict[str, list[Outcome]] = {}
         self.refuse: str = ""
+        self.unable = False
 
     def start(self, spec: AttemptSpec, lease: Lease) -> None:
         if self.refuse:
             raise SetupError(self.refuse)
         self.started.append(spec)
+        if self.unable:
+            return
         begun = self._arena.control.store.start(lease, owner=identify())
         outcomes = self.script.get(spec.task_id)
         if outcomes:
@@ -89,6 +92,9 @@ class Stage:
 
     def poll(self) -> list[Any]:
         return []
+
+    def has(self, task_id: str, token: int) -> bool:
+        return False
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -262,6 +262,18 @@ def test_a_runner_that_cannot_be_started_gives_the_task_back(arena: Any) -> None
     assert started(arena.tick()) == [("one", "coder", 2)]
 
 
+def test_a_runner_that_ends_before_it_could_start_gives_the_task_back(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.stage.unable = True
+    assert started(arena.tick()) == [("one", "coder", 1)]
+    assert arena.tick().started == ()
+    assert (arena.status("one"), arena.reason("one")) == ("pending", "not_started")
+    arena.stage.unable = False
+    arena.clock.pass_by(10)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
 def test_a_cancel_of_a_waiting_task_is_at_once_and_of_a_running_one_is_asked_for(arena: Any) -> None:
     arena.executor("coder")
     arena.task("waiting", depends_on=["running"])

@@ -409,7 +409,8 @@ def test_without_pidfds(attempt, monkeypatch):
 
 
 def test_a_full_disk_costs_only_the_files(attempt, monkeypatch):
-    from autopilot.executors import output, recorder
+    from autopilot.executors import recorder
+    from autopilot.system import failpoints
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -418,7 +419,7 @@ def test_a_full_disk_costs_only_the_files(attempt, monkeypatch):
         def __getattr__(self, name):
             return full if name == "write" else getattr(os, name)
 
-    monkeypatch.setattr(output, "os", Disk())
+    monkeypatch.setattr(failpoints, "os", Disk())
     monkeypatch.setattr(recorder, "os", Disk())
     fake = Json(["sh", "-c", 'echo \'{"message": "said"}\''])
     outcome = attempt(fake)
