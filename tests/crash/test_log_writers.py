@@ -111,7 +111,8 @@ def batches(rng: random.Random) -> Iterator[tuple[int, int]]:
             yield rng.choice([1, 1, 1, 5, 40]), rng.choice([10, 10, 300])
 
 
-def write_for_ever(board: Board, log, writer: int) -> None:
+def write_for_ever(board: Board, log, writer: int, test: int) -> None:
+    """Until somebody kills it, or the process ``test`` is gone."""
     rng = random.Random(writer)
     numbers = itertools.count()
     for count, length in batches(rng):
@@ -123,6 +124,8 @@ def write_for_ever(board: Board, log, writer: int) -> None:
             ]
         )
         board.acked[writer] += count
+        if os.getppid() != test:
+            return
         if isinstance(log, EventLog) and rng.random() < 0.02:
             keep_house(board, log, rng)
 
@@ -231,10 +234,11 @@ class Chaos:
 
     def _start(self) -> None:
         writer, self.born = self.born, self.born + 1
+        test = os.getpid()
         child = os.fork()
         if child == 0:
             try:
-                write_for_ever(self._board, self._make_log(self._board.folder), writer)
+                write_for_ever(self._board, self._make_log(self._board.folder), writer, test)
             finally:
                 traceback.print_exc()
                 os._exit(9)
