@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -23,6 +24,10 @@ from autopilot.events.segments import (
 from autopilot.system.clock import format_instant
 
 __all__ = ["Reader", "cursor_since", "end_cursor", "follow", "parse_cursor"]
+
+_REMEMBERED = 256
+_HEAD_BYTES = 1024
+"""Enough of a line to tell it from any other: its id is in front."""
 
 
 def parse_cursor(text: str) -> tuple[int, int]:
@@ -84,6 +89,7 @@ class Reader:
         self._folder = folder
         self._number, self._offset = parse_cursor(cursor) if cursor else (0, 0)
         self._fd = -1
+        self._seen: deque[tuple[int, int, bytes]] = deque(maxlen=_REMEMBERED)
 
     @property
     def cursor(self) -> str:
@@ -103,7 +109,7 @@ class Reader:
             # It was rotated away: what was written between our last look and the renaming is still to come.
             yield from self._drain()
             self.close()
-            self._number, self._offset = self._number + 1, 0
+            self._begin(self._number + 1)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -119,8 +125,12 @@ class Reader:
             return False
         number, self._fd = found
         if number != self._number:
-            self._number, self._offset = number, 0
+            self._begin(number)
         return True
+
+    def _begin(self, number: int) -> None:
+        self._number, self._offset = number, 0
+        self._seen.clear()
 
     def _is_newest(self) -> bool:
         try:
@@ -130,13 +140,26 @@ class Reader:
 
     def _drain(self) -> Iterator[Record]:
         size = os.fstat(self._fd).st_size
+        self._step_back(size)
         if size == self._offset:
             return
-        # A failed append is cut off again, perhaps after we saw it: an offset inside a line begins that line anew.
-        self._offset = line_start(self._fd, min(self._offset, size))
         for line, end in read_lines(self._fd, self._offset):
+            self._seen.append((self._offset, end, line[:_HEAD_BYTES]))
             self._offset = end
             yield Record(line, self._number, end)
+
+    def _step_back(self, size: int) -> None:
+        # A failed append is cut off again, perhaps after we saw it, and other lines may have taken its place.
+        whole = len(self._seen) < _REMEMBERED
+        while self._seen:
+            start, end, head = self._seen[-1]
+            if end <= size and os.pread(self._fd, len(head), start) == head:
+                return
+            self._seen.pop()
+            self._offset = start if self._seen or whole else 0
+        # A cursor of somebody who had the same happen to it: an offset inside a line begins that line anew.
+        if size != self._offset:
+            self._offset = line_start(self._fd, min(self._offset, size))
 
 
 def follow(

@@ -256,6 +256,24 @@ class TestFollow:
         steps = Steps(write, undo, lambda: put(log, 1, 2))
         assert numbers(log.follow(stop=steps.stop, wait=steps.wait)) == [9, 1, 2]
 
+    @pytest.mark.parametrize("undone", [1, 2, 300])
+    def test_lines_that_were_cut_back_and_others_as_long_in_their_place(self, log, folder, undone):
+        """The new lines end where the undone ones did: only their bytes tell that there is something new."""
+        put(log, 10, 11)
+        size = Path(folder, "events.ndjson").stat().st_size
+        first, second = range(200, 200 + undone), range(500, 500 + undone)
+
+        def undo():
+            os.truncate(f"{folder}/events.ndjson", size)
+            Path(folder, "events.head").unlink()
+            put(log, *second)
+
+        begin = next(iter(log.read())).cursor
+        steps = Steps(lambda: put(log, *first), lambda: None, undo, lambda: None, lambda: put(log, 99))
+        seen = numbers(log.follow(begin, stop=steps.stop, wait=steps.wait))
+        again = [10, 11] if undone > 256 else []
+        assert seen == [11, *first, *again, *second, 99]
+
     def test_by_default_it_polls(self, log):
         put(log, 0)
         writer = threading.Timer(0.15, lambda: put(log, 1))
