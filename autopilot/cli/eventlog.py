@@ -15,7 +15,6 @@ from autopilot.cli.stdout import flush, write_bytes
 from autopilot.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from autopilot.events.head import Anchor
     from autopilot.events.record import Record
     from autopilot.events.verify import VerifyReport
 
@@ -91,25 +90,13 @@ def verify(app: App, anchor: str | None) -> int:
     Exit code 1 when it does not hold; every fault is told with its place. With --anchor it is also noticed when
     the log was cut or rewritten since.
     """
+    from autopilot.events.head import Anchor
     from autopilot.models.wire import dump
 
-    report = app.control.log.verify(_anchor(anchor))
+    report = app.control.log.verify(None if anchor is None else Anchor.parse(anchor))
     row = dump(report)
     print_record(app.format, row, _verdict(report), name="ok")
     return 0 if report.ok else 1
-
-
-def _anchor(text: str | None) -> Anchor | None:
-    from autopilot.events.head import Anchor
-
-    if text is None:
-        return None
-    number, _, digest = text.partition(":")
-    if not number.isdecimal() or not digest:
-        raise UsageError(
-            f"--anchor: {text!r} is none", hint="it is printed by `autopilotctl events verify` as head"
-        )
-    return Anchor(events=int(number), digest=digest)
 
 
 def _verdict(report: VerifyReport) -> Iterator[tuple[str, object]]:

@@ -8,6 +8,7 @@ after a power cut it may be old, and then the segments are read. Deleting it los
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 
@@ -21,6 +22,7 @@ GENESIS = "0" * 64
 """``prev`` of the first event of all."""
 
 _NAME = "events.head"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 # number, size, events, digest, latest; then a CRC-32 of these. Fixed in size, and within one page of memory.
 _FIELDS = struct.Struct("<QQQ32s27s")
 _CHECKSUM = struct.Struct("<I")
@@ -50,9 +52,10 @@ class Anchor:
             UsageError: it is something else.
         """
         events, _, digest = text.strip().partition(":")
-        if not events.isdecimal() or len(digest) != 64:
+        if not events.isdecimal() or not _DIGEST.fullmatch(digest):
             raise UsageError(
-                f"{text!r} is no anchor", hint="an anchor is `<events>:<sha256>`, as `verify` prints it"
+                f"{text!r} is no anchor",
+                hint="an anchor is `<events>:<sha256>`; `autopilotctl events verify` prints it as head",
             )
         return cls(events=int(events), digest=digest)
 
@@ -85,12 +88,20 @@ class HeadFile:
 
     def read(self) -> Tail | None:
         """The record, or None where there is none to rely on."""
+        return _parse(self._bytes())
+
+    def is_damaged(self) -> bool:
+        """Whether there is something that no writer leaves, and no power cut: those leave nothing, or zeros."""
+        found = self._bytes()
+        return bool(found.strip(b"\0")) and _parse(found) is None and self._bytes() == found
+
+    def _bytes(self) -> bytes:
         fd = -1
         try:
             fd = self._fd if self._fd >= 0 else os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            return _parse(os.pread(fd, _WIDTH, 0))
+            return os.pread(fd, _WIDTH, 0)
         except OSError:
-            return None
+            return b""
         finally:
             if fd >= 0 and fd != self._fd:
                 os.close(fd)

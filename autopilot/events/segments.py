@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 NEWEST = "events.ndjson"
-_CLOSED = re.compile(r"events-(\d{8,})\.ndjson", re.ASCII)
+_CLOSED = re.compile(r"events-(\d{8}|[1-9]\d{8,})\.ndjson", re.ASCII)
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _CHUNK = 256 * 1024
 _NEAR = 4 * 1024

@@ -78,7 +78,15 @@ def verify(folder: str, anchor: Anchor | None = None) -> VerifyReport:
     Raises:
         StorageError: a segment may not be read.
     """
-    return _Verification(folder, anchor).run()
+    while True:
+        try:
+            return _Verification(folder, anchor).run()
+        except _PrunedError:
+            continue
+
+
+class _PrunedError(Exception):
+    """A segment went while the ones before it were read: the log begins later now."""
 
 
 class _Verification:
@@ -86,7 +94,9 @@ class _Verification:
         self._folder = folder
         self._anchor = anchor
         # Before the segments: what is appended in between is then beyond it, and not missing.
-        self._recorded = HeadFile(folder).read()
+        head = HeadFile(folder)
+        self._recorded = head.read()
+        self._damaged = self._recorded is None and head.is_damaged()
         self._faults: list[Fault] = []
         self._notes: list[str] = []
         self._ids: array[int] = array("q")
@@ -95,6 +105,7 @@ class _Verification:
         self._lines = 0
         self._count = 0
         self._digest = GENESIS
+        self._latest = ""
         self._name = ""
         self._line = 0
         self._seen_anchor = self._seen_head = False
@@ -116,17 +127,22 @@ class _Verification:
 
     def _segments(self) -> Iterator[tuple[int, int, bool]]:
         newest, closed = _look(self._folder)
-        last = number_of(newest, closed)
-        for number in closed:
-            fd = open_reading(closed_path(self._folder, number))
-            if fd is not None:
-                yield from self._opened(number, fd, False)
-        if newest is not None:
-            yield from self._opened(last, newest, True)
-
-    def _opened(self, number: int, fd: int, newest: bool) -> Iterator[tuple[int, int, bool]]:
         try:
-            yield number, fd, newest
+            last = number_of(newest, closed)
+            for number in closed:
+                yield from self._closed_segment(number)
+            if newest is not None:
+                yield last, newest, True
+        finally:
+            if newest is not None:
+                os.close(newest)
+
+    def _closed_segment(self, number: int) -> Iterator[tuple[int, int, bool]]:
+        fd = open_reading(closed_path(self._folder, number))
+        if fd is None:
+            raise _PrunedError
+        try:
+            yield number, fd, False
         finally:
             os.close(fd)
 
@@ -138,7 +154,8 @@ class _Verification:
             self._event(number, line)
             self._digest = hashlib.sha256(line).hexdigest()
             self._count += 1
-            self._compare(number, end)
+            self._compare_head(number, end)
+            self._compare_anchor()
         torn = size - line_start(fd, size)
         if torn and newest:
             self._notes.append(f"{self._name} ends in a torn line of {torn} bytes; the next append moves it aside")
@@ -154,6 +171,7 @@ class _Verification:
         self._ids.append(hash(value["id"]))
         if self._line == 1:
             self._begin(number, value)
+        self._latest = max(self._latest, value["timestamp"])
         if value["prev"] != self._digest:
             self._fault(
                 "`prev` is not the hash of the line before: a line was changed, removed, added or moved here"
@@ -166,10 +184,13 @@ class _Verification:
             before = said.get("events")
             self._first = Tail(number, 0, before if isinstance(before, int) else 0, value["prev"])
             self._digest, self._count = self._first.digest, self._first.events
+            self._latest = str(said.get("latest", ""))
+            self._compare_anchor()
             if said.get("segment", 1) != number:
                 self._fault(f"the first line says that it is of another segment than {number}")
             return
-        if (said.get("segment"), said.get("head"), said.get("events")) != (number, self._digest, self._count):
+        claim = [said.get(key) for key in ("segment", "head", "events", "latest")]
+        if claim != [number, self._digest, self._count, self._latest]:
             self._fault(f"the first line does not begin segment {number} where the one before ended")
 
     def _note_own(self, value: dict[str, Any]) -> None:
@@ -186,12 +207,15 @@ class _Verification:
                 f"{self._name}:{self._line}: a fragment of {payload.get('bytes')} bytes was healed{lost}"
             )
 
-    def _compare(self, number: int, end: int) -> None:
-        recorded, anchor = self._recorded, self._anchor
+    def _compare_head(self, number: int, end: int) -> None:
+        recorded = self._recorded
         if recorded and (recorded.number, recorded.size) == (number, end):
             self._seen_head = True
-            if (recorded.events, recorded.digest) != (self._count, self._digest):
-                self._fault("this line is not the one that the head file has recorded: it was changed")
+            if recorded != Tail(number, end, self._count, self._digest, self._latest):
+                self._fault("this line is not the one that the head file has recorded: one of them was changed")
+
+    def _compare_anchor(self) -> None:
+        anchor = self._anchor
         if anchor and anchor.events == self._count:
             self._seen_anchor = True
             if anchor.digest != self._digest:
@@ -211,8 +235,11 @@ class _Verification:
     def _judge_end(self) -> None:
         recorded, anchor = self._recorded, self._anchor
         begin = self._first.number if self._first else 1
-        if recorded is None and self._lines:
-            self._notes.append("there is no head file: only an anchor can vouch for the last line")
+        if self._damaged:
+            self._fault("the head file is damaged: no writer leaves it like that")
+        elif self._lines and (recorded is None or recorded.number < begin):
+            what = "there is no head file" if recorded is None else "the head file is older than what is left"
+            self._notes.append(f"{what}: only an anchor can vouch for the last line")
         if recorded and not self._seen_head and recorded.number >= begin:
             self._fault(
                 f"the head file has recorded {recorded.events} events, and no line ends where the last of them did"

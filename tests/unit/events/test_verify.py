@@ -227,6 +227,30 @@ def test_verifying_while_others_write(make_log):
             assert log.verify().ok
 
 
+def test_a_collection_while_the_segments_are_read(sample, folder, monkeypatch):
+    log, _ = sample
+    import autopilot.events.verify as module
+
+    real, once = module.open_reading, [True]
+
+    def collecting(path):
+        if once and path.endswith("events-00000002.ndjson"):
+            once.pop()
+            log.gc(keep_bytes=0)
+        return real(path)
+
+    monkeypatch.setattr(module, "open_reading", collecting)
+    report = verify(folder)
+    assert report.ok, report.faults
+    assert report.segments == 1
+
+
+def test_a_strange_name_is_no_segment(sample, folder):
+    """Nine digits with a zero in front: never ours, and not to be waited for."""
+    Path(folder, "events-000000002.ndjson").write_bytes(b"junk\n")
+    assert verify(folder).segments == 3
+
+
 def test_a_rotation_while_the_files_are_looked_at(log, folder, monkeypatch):
     log.append([EventDraft(event_type="a.b")])
     import autopilot.events.verify as module
