@@ -18,8 +18,8 @@ from autopilot.events.log import EventLog
 from autopilot.events.reader import Reader
 from autopilot.models import EventDraft
 from autopilot.system import failpoints
+from tests.campaign import FAST, size
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 WRITES = ("log.append.write", "log.heal.side", "log.heal.write")
 POINTS = (
     *WRITES,
@@ -68,7 +68,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @initialize(segment_bytes=st.sampled_from([400, 1500, 1 << 20]), full=st.booleans())
     def begin(self, segment_bytes, full):
-        self.folder = tempfile.mkdtemp()
+        self.folder = tempfile.mkdtemp(dir=FAST)
         self.options = {"segment_bytes": segment_bytes, "durability": "full" if full else "process"}
         self.logs = [self.open(), self.open()]
         self.events: list[int] = []
@@ -248,7 +248,7 @@ class LogMachine(RuleBasedStateMachine):
 
 
 LogMachine.TestCase.settings = settings(
-    max_examples=40 * SIZE,
+    max_examples=size(40, 2000),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

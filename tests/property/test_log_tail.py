@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from autopilot.events.log import EventLog
 from autopilot.events.reader import Reader
 from autopilot.events.tail import backwards
-from tests.campaign import size
+from autopilot.models import EventDraft
+from tests.campaign import FAST, size
 
 PIECES = st.lists(
     st.sampled_from(
@@ -37,7 +38,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 @settings(max_examples=size(300, 15000), deadline=None)
 @given(newest=PIECES, closed=PIECES, chunk=st.integers(1, 70))
 def test_backwards_is_forwards_reversed(newest, closed, chunk):
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=FAST) as folder:
         Path(folder, "events.ndjson").write_bytes(b"".join(newest))
         Path(folder, "events-00000001.ndjson").write_bytes(b"".join(closed) + b"\n")
         with (
@@ -56,9 +57,7 @@ def test_backwards_is_forwards_reversed(newest, closed, chunk):
     trace=st.none() | st.text(),
 )
 def test_any_payload_reads_back(payloads, trace):
-    from autopilot.models import EventDraft
-
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=FAST) as folder:
         log = EventLog(f"{folder}/events", durability="process")
         written = log.append(
             [EventDraft(event_type="a.b", payload=payload) for payload in payloads], trace_id=trace

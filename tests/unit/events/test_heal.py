@@ -202,30 +202,3 @@ def test_a_full_disk_while_healing_loses_nothing(make_log, folder, drafts, point
     assert TORN in Path(folder, "events.ndjson.torn").read_bytes()
     assert "log.healed" in types(log)
     assert log.verify().ok
-
-
-def test_every_truncation_of_a_log_is_readable_and_healable(make_log, folder, drafts, tmp_path):
-    """T7: cut the file at each byte; what is before the cut reads, and the next append mends the rest."""
-    source = make_log()
-    source.append([*drafts(2, text="grüße \U0001f600 \n"), *drafts(1)], trace_id="a")
-    whole = newest(folder).read_bytes()
-    head = Path(folder, "events.head").read_bytes()
-    ends = [n + 1 for n, byte in enumerate(whole) if byte == 10]
-    os.unlink(f"{folder}/events.head")
-    for cut in range(len(whole) + 1):
-        newest(folder).write_bytes(whole[:cut])
-        Path(folder, "events.head").write_bytes(head if cut % 2 else b"")
-        log = make_log()
-        kept = [end for end in ends if end <= cut]
-        assert len(log.tail(10)) == len(list(log.read())) == len(kept), cut
-        log.append(drafts(1))
-        log.close()
-        lines = newest(folder).read_bytes().split(b"\n")
-        assert b"".join(line + b"\n" for line in lines[: len(kept)]) == whole[: max(kept, default=0)], cut
-        report = log.verify()
-        assert report.ok, (cut, report)
-        torn = cut - max(kept, default=0)
-        side = Path(folder, "events.ndjson.torn")
-        assert (side.read_bytes() if side.exists() else b"") == whole[cut - torn : cut], cut
-        if side.exists():
-            side.unlink()
