@@ -12,6 +12,7 @@ from autopilot.events import segments
 from autopilot.events.reader import Reader
 from autopilot.models import Event, EventDraft
 from autopilot.system.clock import format_instant
+from autopilot.system.locks import FileLock
 
 
 def numbers(records) -> list[int]:
@@ -138,6 +139,33 @@ def test_filters_go_together(log):
     assert numbers(log.read(task="a", types="task.*")) == [0, 2]
     assert [r.event.event_type for r in log.read(task="a")] == ["task.created", "dispatch.result", "task.created"]
     assert numbers(log.tail(1, task="a", types=["task.*", "x.*"])) == [2]
+
+
+def test_reading_takes_no_lock_and_writes_nothing(log, folder, monkeypatch):
+    """P20: all of it goes on while a writer holds the lock."""
+    put(log, 0, trace_id="a")
+    log.rotate()
+    put(log, 1)
+    log.close()
+    opened = []
+    real = os.open
+
+    def watching(path, flags, *more, **named):
+        opened.append(path)
+        assert flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) == 0, path
+        return real(path, flags, *more, **named)
+
+    with FileLock(f"{os.path.dirname(folder)}/state/locks/events")():
+        monkeypatch.setattr("os.open", watching)
+        monkeypatch.setattr("fcntl.flock", lambda *given: pytest.fail("a reader locks"))
+        assert numbers(log.tail(9)) == numbers(log.read("0:0")) == [0, 1]
+        assert numbers(log.read(since=log_instant(log))) == numbers(log.tail(1)) == [1]
+        assert numbers(log.follow("0:0", task="a", stop=lambda: True)) == [0]
+        assert len(list(log.lines())) == 3
+        assert log.verify(log.anchor()).ok
+        assert log.end().startswith("2:")
+        monkeypatch.undo()
+    assert len(opened) > 7
 
 
 def test_lines_that_are_no_events_are_left_out_but_shown_raw(log, folder):

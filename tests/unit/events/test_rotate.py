@@ -179,6 +179,15 @@ class TestGc:
         assert any("pruned by policy" in note for note in verified.notes)
         assert verified.head == full.anchor()
 
+    def test_what_stays_is_not_rewritten(self, full, folder):
+        before = {path.name: path.read_bytes() for path in Path(folder).glob("*.ndjson")}
+        full.gc(keep_bytes=2500)
+        left = names(folder)
+        assert len(left) < len(before)
+        for name in left:
+            assert Path(folder, name).read_bytes().startswith(before[name])
+        assert [Path(folder, name).read_bytes() for name in left[:-1]] == [before[name] for name in left[:-1]]
+
     def test_a_size_to_keep(self, full, folder):
         sizes = {name: os.path.getsize(f"{folder}/{name}") for name in names(folder)}
         report = full.gc(keep_bytes=2500)

@@ -59,9 +59,11 @@ def test_the_end_of_a_big_log_costs_what_it_is(make_log, monkeypatch):
     small = sum(read)
     for _ in range(20):
         log.append([draft(n) for n in range(1000)])
-    read.clear()
-    assert len(log.tail(20)) == 20
-    assert sum(read) <= small + 2 * (64 * 1024 + 256 * 1024)
+    for _ in range(2):
+        read.clear()
+        assert len(log.tail(20)) == 20
+        assert sum(read) <= small + 2 * (64 * 1024 + 256 * 1024)
+        log.rotate()
 
 
 def counted_reads(monkeypatch) -> list[int]:
