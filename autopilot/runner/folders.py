@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -16,9 +15,7 @@ __all__ = [
     "Reaped",
     "mark_of",
     "read_reaped",
-    "read_tree",
     "write_reaped",
-    "write_tree",
 ]
 
 _LIMIT = 4 * 1024 * 1024
@@ -61,24 +58,6 @@ def read_reaped(run_dir: str) -> Reaped | None:
         return Reaped(runner_exit=int(data["runner_exit"]), orphans_killed=int(data["orphans_killed"]))
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def write_tree(run_dir: str, boot: str, processes: Iterable[tuple[int, str]]) -> None:
-    """Note the attempt's processes (pid and start time) for a successor of a dead runner.
-
-    Raises:
-        StorageError, OSError: the disk refuses.
-    """
-    _write(run_dir, "tree.json", {"boot": boot, "processes": [list(item) for item in processes]})
-
-
-def read_tree(run_dir: str, boot: str) -> list[tuple[int, str]]:
-    """The noted processes, empty where they were noted in another boot or cannot be read."""
-    data = _read(run_dir, "tree.json")
-    try:
-        return [(int(pid), str(started)) for pid, started in data["processes"]] if data["boot"] == boot else []
-    except (KeyError, TypeError, ValueError):
-        return []
 
 
 def _write(run_dir: str, name: str, data: Any) -> None:

@@ -11,12 +11,13 @@ import attrs
 
 from autopilot.errors import StorageError
 from autopilot.models import Lease, LeaseState
-from autopilot.runner.folders import mark_of, read_reaped, read_tree
+from autopilot.runner.folders import mark_of, read_reaped
 from autopilot.system.clock import Clock
 from autopilot.system.durable import ensure_folder, read_file, replace_file
 from autopilot.system.failpoints import failpoint
+from autopilot.system.marks import marked_processes
 from autopilot.system.processes import ProcessIdentity, boot_id, is_alive, send_signal
-from autopilot.system.tree import kill_processes, marked_processes
+from autopilot.system.tree import kill_processes
 
 __all__ = ["Cleared", "Deferred", "clear"]
 
@@ -67,7 +68,7 @@ def clear(lease: Lease, run_dir: str, *, clock: Clock, grace_s: float = 2.0) -> 
         waiting = _wait_for_guardian(lease, run_dir, clock, grace_s)
         if waiting is not None:
             return waiting
-    return _kill_marked(lease, run_dir, clock, grace_s, killed)
+    return _kill_marked(run_dir, clock, grace_s, killed)
 
 
 def _wait_for_guardian(lease: Lease, run_dir: str, clock: Clock, grace_s: float) -> Deferred | None:
@@ -111,27 +112,21 @@ def _first_asked(run_dir: str, clock: Clock) -> float:
     return now
 
 
-def _kill_marked(lease: Lease, run_dir: str, clock: Clock, grace_s: float, killed: int) -> Cleared | Deferred:
-    """End those that carry the attempt's mark or were noted by its runner, until there are none."""
+def _kill_marked(run_dir: str, clock: Clock, grace_s: float, killed: int) -> Cleared | Deferred:
+    """End those that carry the attempt's mark, until there are none."""
+
+    def marked() -> list[ProcessIdentity]:
+        return marked_processes(mark_of(run_dir))
+
     for _ in range(_ROUNDS):
-        found = {
-            process.pid: process for process in (*_noted(lease, run_dir), *marked_processes(mark_of(run_dir)))
-        }
+        found = marked()
         if not found:
             return Cleared(killed=killed)
-        report = kill_processes(found.values(), clock=clock, limit_s=grace_s)
+        report = kill_processes(found, clock=clock, limit_s=grace_s, more=marked)
         killed += report.killed
         if report.survivors:
             return _deferred(report.survivors)
     return Deferred(reason="the attempt's processes multiply faster than they can be ended")
-
-
-def _noted(lease: Lease, run_dir: str) -> list[ProcessIdentity]:
-    noted = [
-        attrs.evolve(lease.owner, pid=pid, start_time=started)
-        for pid, started in read_tree(run_dir, lease.owner.boot)
-    ]
-    return [process for process in noted if is_alive(process)]
 
 
 def _deferred(survivors: list[int]) -> Deferred:

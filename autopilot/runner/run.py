@@ -23,7 +23,6 @@ from autopilot.runner.keeper import Keeper
 from autopilot.runner.logs import LogPipe, hide
 from autopilot.runner.origin import Origin
 from autopilot.runner.talk import Talk
-from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
 from autopilot.runner.watch import Child, Watcher
 from autopilot.runner.work import Work
@@ -32,8 +31,9 @@ from autopilot.system.clock import Clock
 from autopilot.system.durable import ensure_folder, replace_file
 from autopilot.system.environment import child_environment
 from autopilot.system.failpoints import failpoint
+from autopilot.system.marks import MARK, wear
 from autopilot.system.processes import identify
-from autopilot.system.tree import MARK, kill_tree
+from autopilot.system.tree import kill_tree
 
 __all__ = ["LOST", "NOT_STARTED", "REFUSED", "run_attempt"]
 
@@ -79,6 +79,7 @@ def run_attempt(
         _log(spec, f"not started: {fault}")
         return NOT_STARTED
     failpoint("runner.started")
+    wear(mark_of(spec.run_dir))
     keeper = Keeper(store, started, clock=clock, beat_s=spec.beat_s)
     return _do(_work(spec, keeper, wakeup, origin, clock), log)
 
@@ -129,7 +130,7 @@ def _work(spec: AttemptSpec, keeper: Keeper, wakeup: Wakeup, origin: Origin, clo
     return Work(
         spec=spec,
         keeper=keeper,
-        watcher=Watcher(keeper, Trail(spec.run_dir, clock), wakeup, clock),
+        watcher=Watcher(keeper, wakeup, clock),
         wakeup=wakeup,
         clock=clock,
         redactor=origin.redactor,

@@ -11,7 +11,6 @@ from typing import Protocol
 import attrs
 
 from autopilot.runner.keeper import Keeper
-from autopilot.runner.trail import Trail
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.clock import Clock
 from autopilot.system.readiness import wait_ready
@@ -68,9 +67,8 @@ class Child:
 class Watcher:
     """Watches children one after the other, and ends what they leave behind."""
 
-    def __init__(self, keeper: Keeper, trail: Trail, wakeup: Wakeup, clock: Clock) -> None:
+    def __init__(self, keeper: Keeper, wakeup: Wakeup, clock: Clock) -> None:
         self._keeper = keeper
-        self._trail = trail
         self._wakeup = wakeup
         self._clock = clock
         self._open: list[Stream] = []
@@ -92,7 +90,6 @@ class Watcher:
             end = self._why_end(child, began)
             if end is not None:
                 return end
-            self._trail.look()
 
     def clear(self, child: Child, grace_s: float) -> int:
         """End every process of the attempt; how many there were. Comes back only when none is left.

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-__all__ = ["Row", "descendant_rows", "descendants", "row_of", "table"]
+__all__ = ["Row", "descendant_rows", "descendants", "every_pid", "row_of", "table"]
 
 
 class Row(NamedTuple):
@@ -56,6 +56,21 @@ def row_of(pid: int) -> Row | None:
     return Row(pid, int(fields[1]), fields[0], fields[19], int(fields[17])) if len(fields) > 20 else None
 
 
+def every_pid() -> Iterator[int]:
+    """The pids of this host, in ``/proc``, and then of those that appeared meanwhile, until nobody new does.
+
+    A process that forks and goes, again and again, is missed by a single pass: gone before its turn came, and its
+    child not yet listed. Here one of that line is met while it lives.
+
+    Raises:
+        OSError: there is no ``/proc``.
+    """
+    seen: set[int] = set()
+    while fresh := {int(name) for name in os.listdir("/proc") if name.isdigit()} - seen:
+        seen |= fresh
+        yield from sorted(fresh)
+
+
 def table() -> dict[int, Row]:
     """All processes of this host that we can see, by pid."""
     if sys.platform != "linux":
@@ -78,8 +93,8 @@ def _rows_of_ps(selection: list[str]) -> dict[int, Row]:
     return rows
 
 
-def descendant_rows(pid: int, *, without: Collection[int] = ()) -> list[Row]:
-    """All processes below ``pid``, parents before children, zombies included.
+def descendant_rows(*pids: int, without: Collection[int] = ()) -> list[Row]:
+    """All processes below these, parents before children, zombies included; one pass for all of them.
 
     Args:
         without: pids to leave out, with everything below them.
@@ -88,7 +103,7 @@ def descendant_rows(pid: int, *, without: Collection[int] = ()) -> list[Row]:
     for row in table().values():
         children.setdefault(row.parent, []).append(row)
     found: list[Row] = []
-    parents = [pid]
+    parents = list(pids)
     while parents:
         below = [row for row in children.pop(parents.pop(0), ()) if row.pid not in without]
         found += below

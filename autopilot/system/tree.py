@@ -11,28 +11,26 @@ was seen in the tree.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import attrs
 
 from autopilot.system.clock import Clock
-from autopilot.system.process_table import Row, descendant_rows, descendants, row_of
+from autopilot.system.process_table import Row, descendant_rows, row_of
 from autopilot.system.processes import ProcessIdentity, identify, is_alive, send_signal
 
 __all__ = [
     "KillReport",
     "become_subreaper",
-    "descendants",
     "die_with_parent",
     "kill_processes",
     "kill_tree",
-    "mark_entry",
-    "marked_processes",
     "set_not_dumpable",
 ]
 
@@ -42,9 +40,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.02
 _FREEZE_ROUNDS = 200
-
-MARK = "AUTOPILOT_RUN"
-"""The environment variable that names the attempt a process belongs to."""
 
 
 @attrs.frozen(kw_only=True)
@@ -266,44 +261,6 @@ def _deliver(send: Callable[[], None]) -> bool:
     return True
 
 
-def mark_entry(mark: str) -> bytes:
-    """The bytes of the entry in a process's environment that ``marked_processes`` looks for."""
-    return f"{MARK}={mark}".encode()
-
-
-def marked_processes(mark: str) -> list[ProcessIdentity]:
-    """This user's live processes that carry ``AUTOPILOT_RUN=<mark>`` in their first environment, but for the
-    caller; empty where the system does not show environments (only Linux does)."""
-    entry = mark_entry(mark)
-    try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return []
-    found = (_identity_if_marked(pid, entry) for pid in pids if pid != os.getpid())
-    return [process for process in found if process is not None]
-
-
-def _identity_if_marked(pid: int, entry: bytes) -> ProcessIdentity | None:
-    try:
-        if os.stat(f"/proc/{pid}").st_uid != os.getuid():
-            return None
-        process = identify(pid)
-        # A process whose first thread has ended shows its environment only through the others.
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return None
-    marked = any(entry in _environ_of(f"/proc/{pid}/task/{thread}/environ") for thread in threads[:2])
-    return process if marked else None
-
-
-def _environ_of(path: str) -> list[bytes]:
-    try:
-        with open(path, "rb") as file:
-            return file.read().split(b"\0")
-    except OSError:
-        return []
-
-
 def kill_processes(
     processes: Iterable[ProcessIdentity],
     *,
@@ -311,18 +268,20 @@ def kill_processes(
     grace_s: float = 0.0,
     limit_s: float = 5.0,
     whole_trees: bool = True,
+    more: Callable[[], Iterable[ProcessIdentity]] = tuple,
     while_waiting: Callable[[], object] | None = None,
 ) -> KillReport:
     """End these processes, which need not be our children, with all that is below them.
 
     For what is left of an attempt whose runner and launcher are both dead. Processes of another host, boot or pid
-    namespace are left alone and are no survivors. A process that is forked during the call by one that is not in
-    the list may be missed: list again until there is none.
+    namespace are left alone and are no survivors.
 
     Args:
         grace_s: seconds between SIGTERM and SIGKILL; 0 goes to SIGKILL at once.
         limit_s: seconds that SIGKILL may take before what is left counts as a survivor.
         whole_trees: False ends just these, and what is below them goes on.
+        more: who else belongs to them: asked until it names nobody new. Without it a process may be missed that is
+            forked during the call by one whose parent is gone.
         while_waiting: as in ``kill_tree``.
     """
     targets = {process.pid: process for process in processes if is_alive(process)}
@@ -333,27 +292,32 @@ def kill_processes(
             send_signal(process, signal.SIGCONT)
         wait.until_dead(targets, grace_s)
     if whole_trees:
-        _freeze_with_descendants(targets)
+        _freeze(targets, more)
     forced = sum([send_signal(process, signal.SIGKILL) for process in targets.values()])
     wait.until_dead(targets, limit_s)
     left = sorted(pid for pid, process in targets.items() if is_alive(process))
     return KillReport(killed=len(targets) - len(left), survivors=left, forced=forced)
 
 
-def _freeze_with_descendants(targets: dict[int, ProcessIdentity]) -> None:
-    fresh = list(targets.values())
+def _freeze(targets: dict[int, ProcessIdentity], more: Callable[[], Iterable[ProcessIdentity]]) -> None:
+    """Stop them, and add who is below them or named by ``more``, until nobody new is seen: who is stopped cannot
+    fork."""
+    fresh = dict(targets)
     for _ in range(_FREEZE_ROUNDS):
-        for process in fresh:
+        for process in fresh.values():
             send_signal(process, signal.SIGSTOP)
-        fresh = []
-        for pid in {below for parent in targets for below in descendants(parent)} - set(targets) - {os.getpid()}:
-            try:
-                targets[pid] = identify(pid)
-            except ProcessLookupError:
-                continue
-            fresh.append(targets[pid])
+        below = (row.pid for row in descendant_rows(*targets) if row.alive and row.pid not in targets)
+        found = {process.pid: process for process in (*more(), *_identified(below))}
+        fresh = {pid: found[pid] for pid in found.keys() - targets.keys() - {os.getpid()}}
+        targets.update(fresh)
         if not fresh:
             return
+
+
+def _identified(pids: Iterable[int]) -> Iterator[ProcessIdentity]:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            yield identify(pid)
 
 
 @attrs.frozen

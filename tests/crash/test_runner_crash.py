@@ -188,8 +188,7 @@ def test_a_report_waits_for_the_disk(tmp_path):
 
 
 def test_side_files_that_cannot_be_written_do_not_stop_the_attempt(tmp_path):
-    points = ("runner.tree.write", "runner.changes.write")
-    with arena(tmp_path, AUTOPILOT_FAILPOINTS=",".join(f"{point}=ENOSPC" for point in points)) as place:
+    with arena(tmp_path, AUTOPILOT_FAILPOINTS="runner.changes.write=ENOSPC") as place:
         result = place.do(MARKS, workspace="repo")
         assert result.outcome.kind is OutcomeKind.SUCCEEDED
         assert result.changed == ("ran",)

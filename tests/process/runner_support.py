@@ -18,8 +18,9 @@ from autopilot.runner.launcher import Ended, Launcher
 from autopilot.store.contract import SlotLimits
 from autopilot.store.filestore import FileStore
 from autopilot.system.clock import SystemClock
+from autopilot.system.marks import marked_processes
 from autopilot.system.processes import ProcessIdentity, identify, is_alive
-from autopilot.system.tree import kill_processes, marked_processes
+from autopilot.system.tree import kill_processes
 
 PLUGIN = '''
 from autopilot import Command, CommandExecutor, Executor, Outcome, OutcomeKind, Progress, Usage, Verdict, hookimpl

@@ -14,7 +14,8 @@ import pytest
 
 from autopilot.executors.spawn import start
 from autopilot.system.clock import SystemClock
-from autopilot.system.tree import become_subreaper, kill_processes, kill_tree, marked_processes
+from autopilot.system.marks import marked_processes
+from autopilot.system.tree import become_subreaper, kill_processes, kill_tree
 from tests.process.zoo import SHAPES, argv_of, living, new_tag, staying, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="child subreapers are Linux")

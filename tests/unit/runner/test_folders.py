@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from autopilot.runner.folders import Reaped, mark_of, read_reaped, read_tree, write_reaped, write_tree
+from autopilot.runner.folders import Reaped, mark_of, read_reaped, write_reaped
 
 
 def test_the_mark_names_root_task_and_attempt(tmp_path):
@@ -35,17 +35,3 @@ def test_the_launchers_word_comes_back(tmp_path):
 def test_a_damaged_word_is_none(tmp_path, text):
     (tmp_path / "reaped.json").write_text(text)
     assert read_reaped(str(tmp_path)) is None
-
-
-def test_the_noted_tree_comes_back_in_the_same_boot_only(tmp_path):
-    write_tree(str(tmp_path), "boot-1", [(7, "100"), (8, "101")])
-    assert read_tree(str(tmp_path), "boot-1") == [(7, "100"), (8, "101")]
-    assert read_tree(str(tmp_path), "boot-2") == []
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"boot": "b"}', '{"boot": "b", "processes": [[1]]}', '{"boot": "b", "processes": 7}']
-)
-def test_a_damaged_tree_is_empty(tmp_path, text):
-    (tmp_path / "tree.json").write_text(text)
-    assert read_tree(str(tmp_path), "b") == []

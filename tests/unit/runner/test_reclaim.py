@@ -10,9 +10,10 @@ import attrs
 import pytest
 
 from autopilot.models import Lease, LeaseState, TaskRecord
-from autopilot.runner.folders import mark_of, write_reaped, write_tree
+from autopilot.runner.folders import mark_of, write_reaped
 from autopilot.runner.reclaim import Cleared, Deferred, clear
 from autopilot.system.clock import SystemClock
+from autopilot.system.marks import wear
 from autopilot.system.processes import ProcessIdentity, boot_id, identify
 from autopilot.system.tree import KillReport
 
@@ -31,9 +32,12 @@ def sleeper(run_dir):
     """Starts processes, and ends what the test left."""
     made = []
 
-    def start(**environ):
+    def start(wears="", **environ):
         process = subprocess.Popen(
-            ["sleep", "1000"], env={"PATH": "/usr/bin:/bin", **environ}, start_new_session=True
+            ["/bin/sleep", "1000"],
+            env=environ,
+            start_new_session=True,
+            preexec_fn=(lambda: wear(wears)) if wears else None,
         )
         made.append(process)
         return process
@@ -79,25 +83,11 @@ def test_marked_processes_are_ended(run_dir, sleeper):
     assert other.poll() is None
 
 
-def test_noted_processes_are_ended_with_what_is_below_them(run_dir, sleeper):
-    noted = sleeper()
-    write_tree(run_dir, boot_id(), [(noted.pid, identify(noted.pid).start_time)])
+def test_who_wears_the_mark_is_ended_whatever_else_it_has_shed(run_dir, sleeper):
+    marked, other = sleeper(wears=mark_of(run_dir)), sleeper(wears=mark_of(run_dir) + "0")
     assert clear_now(lease_of(dead()), run_dir) == Cleared(killed=1)
-    assert noted.wait() == -9
-
-
-def test_a_reused_pid_among_the_notes_is_left_alone(run_dir, sleeper):
-    stranger = sleeper()
-    write_tree(run_dir, boot_id(), [(stranger.pid, "1")])
-    assert clear_now(lease_of(dead()), run_dir) == Cleared()
-    assert stranger.poll() is None
-
-
-def test_notes_of_another_boot_mean_nothing(run_dir, sleeper):
-    stranger = sleeper()
-    write_tree(run_dir, "another boot", [(stranger.pid, identify(stranger.pid).start_time)])
-    assert clear_now(lease_of(dead()), run_dir) == Cleared()
-    assert stranger.poll() is None
+    assert marked.wait() == -9
+    assert other.poll() is None
 
 
 def test_the_launchers_word_is_enough(run_dir, sleeper):

@@ -26,11 +26,6 @@ class Keeper:
         self.beats += 1
 
 
-class Trail:
-    def look(self):
-        pass
-
-
 @pytest.fixture
 def wakeup():
     made = Wakeup(heed_term=True)
@@ -45,7 +40,7 @@ def keeper():
 
 @pytest.fixture
 def watcher(keeper, wakeup):
-    return Watcher(keeper, Trail(), wakeup, SystemClock())
+    return Watcher(keeper, wakeup, SystemClock())
 
 
 @pytest.fixture

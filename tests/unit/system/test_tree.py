@@ -11,7 +11,7 @@ import pytest
 from autopilot.system import tree
 from autopilot.system.clock import SystemClock
 from autopilot.system.process_table import row_of
-from autopilot.system.tree import become_subreaper, kill_tree, marked_processes, set_not_dumpable
+from autopilot.system.tree import become_subreaper, kill_tree, set_not_dumpable
 
 
 def in_child(work):
@@ -96,24 +96,6 @@ def test_a_process_of_another_user_is_not_ours_to_signal(monkeypatch):
     row = row_of(os.getpid())
     monkeypatch.setattr(tree.signal, "pidfd_send_signal", refuse)
     assert row is not None and not tree._signal_row(row, 0)
-
-
-def test_a_system_without_proc_shows_no_marks(monkeypatch):
-    def missing(*_):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(tree.os, "listdir", missing)
-    assert marked_processes("anything") == []
-
-
-def test_marks_of_other_users_are_not_ours(monkeypatch):
-    monkeypatch.setattr(tree.os, "getuid", lambda: 12345)
-    process = subprocess.Popen(["sleep", "1000"], env={"AUTOPILOT_RUN": "mine/1"})
-    try:
-        assert marked_processes("mine/1") == []
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_clock_that_runs_out_ends_the_wait():
