@@ -59,11 +59,13 @@ def staying() -> list[Shape]:
 
 
 def living(tag: str) -> list[int]:
-    """The pids of all live processes that have the tag, but for the caller."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid() and _carries(name, tag.encode()):
-            found.append(int(name))
+    """The pids of all live processes that have the tag, but for the caller. Who appears while we look is looked
+    at, too, until nobody does."""
+    found: list[int] = []
+    seen = {str(os.getpid())}
+    while fresh := {name for name in os.listdir("/proc") if name.isdigit()} - seen:
+        seen |= fresh
+        found += [int(name) for name in fresh if _carries(name, tag.encode())]
     return found
 
 
@@ -104,8 +106,12 @@ READY, TAG = sys.argv[1:3]
 def ready(): open(READY, "w").close()
 def deaf():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_IGN)
+LAST = time.monotonic() + 600  # whatever becomes of the test, the machine is not left to a bomb
+def rest(seconds):
+    time.sleep(seconds)
+    if time.monotonic() > LAST: os._exit(0)
 def for_ever():
-    while True: time.sleep(60)
+    while True: rest(60)
 def sleeper(**more): return subprocess.Popen(["sleep", "1000." + TAG], **more)
 """
 
@@ -184,12 +190,12 @@ if os.fork() == 0:
     block = b"x" * 65536
     while True:
         try: os.write(1, block)
-        except OSError: time.sleep(60)
+        except OSError: rest(60)
 while not os.path.exists(READY): time.sleep(0.01)
 block = b"y" * 65536
 while True:
     try: os.write(1, block)
-    except OSError: time.sleep(60)
+    except OSError: rest(60)
 """,
     ),
     Shape(
@@ -235,21 +241,25 @@ for_ever()
         name="fork_bomb",
         heeds_term=False,
         script="""\
-# As many as the limit allows, and a new one for each that is killed.
-import mmap
+# As many as 120 or the limit allows, and a new one for each that is killed.
 deaf()
-count = mmap.mmap(-1, 8)
-def live(level):
+tokens, back = os.pipe()
+os.set_blocking(tokens, False)
+os.write(back, b"x" * 120)
+def grow(level):
     while True:
-        if count[0] < 120:
-            count[0] += 1
-            if os.fork() == 0: level += 1
-        elif level == 0 and not os.path.exists(READY): ready()
-        else: time.sleep(0.001)
         try:
-            while os.waitpid(-1, os.WNOHANG)[0]: count[0] -= 1
+            os.read(tokens, 1)
+            try: child = os.fork()
+            except OSError: os.write(back, b"x"); raise
+            if child == 0: level += 1
+        except BlockingIOError:
+            if level == 0 and not os.path.exists(READY): ready()
+            rest(0.05)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]: os.write(back, b"x")
         except ChildProcessError: pass
-live(0)
+grow(0)
 """,
     ),
     Shape(
@@ -265,7 +275,7 @@ def watch():
             parent = os.getppid()
             deaf()
             ready()
-            while os.getppid() == parent: time.sleep(0.002)
+            while os.getppid() == parent: rest(0.002)
             continue
         try: os.waitpid(child, 0)
         except ChildProcessError: pass
@@ -291,11 +301,56 @@ for_ever()
     Shape(
         name="big_environment",
         script="""\
-big = {"BIG_%d" % i: "x" * 100000 for i in range(15)}
-child = subprocess.Popen(["sleep", "1000." + TAG], env=big)
+# The biggest that execve takes, 6 MiB with a stack without limit, and the entry that says whose it is at its end.
+import resource
+hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
+most = 6 << 20 if hard < 0 else min(6 << 20, hard // 4)
+big = {"BIG_%d" % i: "x" * 131000 for i in range((most - (128 << 10)) // 131072)}
+child = subprocess.Popen(["sleep", "1000." + TAG], env={**big, **os.environ}, start_new_session=True)
 ready()
 for_ever()
 """,
+    ),
+    Shape(
+        name="always_young",
+        heeds_term=False,
+        script="""\
+# Nothing that it was given is left: environment, session, descriptors, folder, parent. Ten times a second it is
+# another process, so that whoever notes it is late.
+if "again" not in sys.argv:
+    if os.fork():
+        while not os.path.exists(READY): time.sleep(0.01)
+        os._exit(0)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:], "again"], {})
+os.closerange(0, 1024)
+os.chdir("/")
+deaf()
+generation = 0
+while True:
+    rest(0.1)
+    if os.fork():
+        time.sleep(0.1)
+        os._exit(0)
+    os.setsid()
+    generation += 1
+    if generation == 3: ready()
+""",
+        code=0,
+    ),
+    Shape(
+        name="not_dumpable",
+        script="""\
+# As ssh-agent does it: only root may look into /proc/<pid> then.
+if "again" not in sys.argv:
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:], "again"], {})
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+if os.fork(): os._exit(0)
+os.setsid()
+ready()
+for_ever()
+""",
+        code=0,
     ),
     Shape(
         name="first_thread_ended",
