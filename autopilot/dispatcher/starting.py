@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from autopilot.dispatcher.endings import backoff_of, not_started
 from autopilot.dispatcher.spec import build_spec
+from autopilot.dispatcher.versions import VersionWatch
 from autopilot.errors import AutopilotError, LeaseLostError, SetupError
 from autopilot.models import Candidate, Decision, EventDraft, Lease, Task
 from autopilot.store.contract import SlotLimits
@@ -27,12 +29,15 @@ class Starter:
         self._control = control
         self._settings = control.settings
         self._me = me
+        known = os.path.join(control.root.state, "cache", "plugins.json")
+        self._versions = VersionWatch(known, control.append)
 
     def claim(self, task: Task, decision: Decision, max_active: int) -> Lease:
-        """Take the task for the chosen executor.
+        """Take the task for the chosen executor; plugins that were upgraded are told of before.
 
         Raises: as ``Store.claim``.
         """
+        self._versions.look()
         chosen = self._control.executors[str(decision.executor)]
         token = self._control.store.record(task.id).token + 1
         claimed = EventDraft(

@@ -248,11 +248,11 @@ _TYPES = (
     ),
     EventType(
         name="plugin.changed",
-        sentence="A plugin's version differs from the one that ran before.",
+        sentence="A plugin comes in another version or from another package than before the last claim.",
         payload={
             "plugin": "its name",
             "distribution": "the package",
-            "was": "the old version",
+            "was": "the old version, after the old package where that was another one",
             "version": "the new one",
         },
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -194,12 +195,14 @@ class Site:
         self.path = folder / "site"
         self.path.mkdir()
 
-    def install(self, name: str, source: str, *, distribution: str = "") -> None:
+    def install(self, name: str, source: str, *, distribution: str = "", version: str = "1.0") -> None:
         distribution = distribution or f"zoo-{name}"
         stem = distribution.replace("-", "_")
-        info = self.path / f"{stem}-1.0.dist-info"
+        for old in self.path.glob(f"{stem}-*.dist-info"):
+            shutil.rmtree(old)
+        info = self.path / f"{stem}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         (info / "entry_points.txt").write_text(f"[autopilot.plugins]\n{name} = {stem}_module\n")
         (self.path / f"{stem}_module.py").write_text(textwrap.dedent(source))
 
@@ -343,16 +346,50 @@ def test_a_tick_goes_on_beside_the_zoo(tmp_path: Path) -> None:
     root.mkdir(mode=0o700)
     (root / "config.yaml").write_text("durability: process\nplugins:\n  checker: {word: from the config}\n")
 
-    def autopilotctl(*arguments: str) -> Any:
-        done = site.run("-c", CLI, "--root", str(root), *arguments, "-o", "json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    autopilotctl("task", "create", "--id", "one", "--title", "One", "--command", "true")
-    (decision,) = autopilotctl("dispatch", "tick")
+    (decision,) = do(site, root, "one")
     assert (decision["task_id"], decision["executor"], decision["outcome"]) == ("one", "local", "succeeded")
-    task = autopilotctl("task", "show", "one")
+    task = autopilotctl(site, root, "task", "show", "one")
     assert (task["status"], task["result"]["verified"]) == ("done", True)
-    events = site.run("-c", CLI, "--root", str(root), "events", "tail", "-n", "100", "-o", "ndjson").stdout
-    named = [json.loads(line) for line in events.splitlines() if '"plugin.quarantined"' in line]
-    assert {event["payload"]["plugin"] for event in named} == {"hanging-gate", "scorer"}
+    named = payloads(site, root, "plugin.quarantined")
+    assert {payload["plugin"] for payload in named} == {"hanging-gate", "scorer"}
+
+
+def test_another_version_of_a_plugin_is_an_event_before_the_next_attempt(tmp_path: Path) -> None:
+    pytest.importorskip("autopilot_adapter_local")
+    site, root = Site(tmp_path), tmp_path / ".autopilot"
+    for name in ("gate", "other"):
+        site.install(name, gate("return None"))
+    do(site, root, "one")
+    assert payloads(site, root, "plugin.changed") == []
+    site.install("gate", gate("return None"), version="2.0")
+    do(site, root, "two")
+    do(site, root, "three")
+    changed = {"plugin": "gate", "distribution": "zoo-gate", "was": "1.0", "version": "2.0"}
+    assert payloads(site, root, "plugin.changed") == [changed]
+    lines = events(site, root)
+    types = [line["event_type"] for line in lines]
+    claims = [
+        line["trace_id"] for line in lines[types.index("plugin.changed") :] if line["event_type"] == "task.claimed"
+    ]
+    assert claims == ["two", "three"]
+
+
+def autopilotctl(site: Site, root: Path, *arguments: str) -> Any:
+    done = site.run("-c", CLI, "--root", str(root), *arguments, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def do(site: Site, root: Path, task_id: str) -> Any:
+    """Have a task done by a tick."""
+    autopilotctl(site, root, "task", "create", "--id", task_id, "--title", task_id, "--command", "true")
+    return autopilotctl(site, root, "dispatch", "tick")
+
+
+def events(site: Site, root: Path) -> list[dict[str, Any]]:
+    told = site.run("-c", CLI, "--root", str(root), "events", "tail", "-n", "100", "-o", "ndjson").stdout
+    return [json.loads(line) for line in told.splitlines()]
+
+
+def payloads(site: Site, root: Path, event_type: str) -> list[dict[str, Any]]:
+    return [line["payload"] for line in events(site, root) if line["event_type"] == event_type]
