@@ -14,6 +14,14 @@ from autopilot.system.process_table import row_of
 from autopilot.system.tree import become_subreaper, kill_tree, set_not_dumpable
 
 
+@pytest.fixture(autouse=True)
+def fresh_prctl():
+    """What a test makes of the kernel must not be remembered by those after it."""
+    tree._libc_prctl.cache_clear()
+    yield
+    tree._libc_prctl.cache_clear()
+
+
 def in_child(work):
     """The exit code of a forked child that does ``work``."""
     pid = os.fork()
