@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -62,3 +64,10 @@ def test_other_ids_name_no_task(text):
 
 def test_a_clock_before_1970_does_no_harm():
     assert unique_event_id(-5.0).startswith("evt-000000000000-")
+
+
+def test_a_system_without_fork_hooks_can_import_it():
+    code = (
+        "import os, sys; del os.register_at_fork; from autopilot.events.ids import unique_event_id as new; new(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

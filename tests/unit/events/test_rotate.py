@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autopilot.errors import StorageError
+from autopilot.events import rotate
 from autopilot.models import Event
 from autopilot.system import failpoints
 
@@ -258,6 +259,18 @@ class TestGc:
         path = Path(folder, names(folder)[2])
         path.write_bytes(b"x" + path.read_bytes()[1:])
         assert list(full.gc(keep_bytes=0).removed) == ["events-00000001.ndjson"]
+
+    def test_a_segment_that_a_hand_removes_meanwhile_stops_the_collection(self, full, folder, monkeypatch):
+        second = names(folder)[1]
+        real = rotate.open_reading
+
+        def removing(path):
+            if path.endswith(second):
+                Path(path).unlink(missing_ok=True)
+            return real(path)
+
+        monkeypatch.setattr(rotate, "open_reading", removing)
+        assert full.gc(keep_bytes=0).removed == ()
 
     def test_a_full_disk_removes_nothing(self, full, folder):
         before = names(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autopilot.errors import UsageError
-from autopilot.events.head import Anchor
+from autopilot.events.head import Anchor, HeadFile
 from autopilot.events.verify import verify
 from autopilot.models import Event, EventDraft
 
@@ -124,10 +124,55 @@ class TestCuts:
         assert any("no head file" in note for note in verify(folder).notes)
 
 
+class TestHeadFile:
+    def test_a_damaged_one_is_a_fault_until_the_next_append(self, sample, folder):
+        log, _ = sample
+        Path(folder, "events.head").write_bytes(b"junk")
+        report = log.verify()
+        assert messages(report) == "events.ndjson:0: the head file is damaged: no writer leaves it like that"
+        log.append([EventDraft(event_type="a.b")])
+        assert log.verify().ok
+
+    @pytest.mark.parametrize("left", [b"", b"\0" * 87, b"\0" * 4096])
+    def test_what_a_power_cut_leaves_of_it_is_none(self, sample, folder, left):
+        Path(folder, "events.head").write_bytes(left)
+        report = verify(folder)
+        assert report.ok
+        assert "there is no head file" in report.notes[0]
+
+    def test_one_that_is_being_written_is_not_damaged(self, sample, folder, monkeypatch):
+        whole = Path(folder, "events.head").read_bytes()
+        reads = iter([whole[:50] + b"\0" * 41, whole[:50] + b"\0" * 41, whole])
+        monkeypatch.setattr(HeadFile, "_bytes", lambda self: next(reads))
+        assert verify(folder).ok
+
+    def test_one_from_before_a_pruning_vouches_for_nothing(self, sample, folder):
+        """As after a power cut: it is not fsynced."""
+        log, _ = sample
+        old = Path(folder, "events.head").read_bytes()
+        log.rotate()
+        log.gc(keep_bytes=0)
+        Path(folder, "events.head").write_bytes(old)
+        report = verify(folder)
+        assert report.ok
+        assert any("older than what is left" in note for note in report.notes)
+
+
+def test_the_last_pruned_event_may_be_the_anchor(sample, folder):
+    """The first line that is left names its hash."""
+    log, _ = sample
+    head = log.anchor()
+    log.rotate()
+    log.gc(keep_bytes=0)
+    assert verify(folder, head).ok
+    forged = Anchor(events=head.events, digest="0" * 64)
+    assert "the log was rewritten" in messages(verify(folder, forged))
+
+
 def test_anchors_have_a_text(sample):
     _, anchor = sample
     assert Anchor.parse(str(anchor)) == Anchor.parse(f" {anchor}\n") == anchor
-    for text in ("", "5", "x:" + "0" * 64, "5:abc"):
+    for text in ("", "5", "x:" + "0" * 64, "5:abc", "5:" + "G" * 64, "5:" + "A" * 64):
         with pytest.raises(UsageError, match="no anchor"):
             Anchor.parse(text)
 

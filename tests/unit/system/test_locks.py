@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -105,3 +107,16 @@ def test_who_waited_for_a_file_that_was_deleted_meanwhile_locks_the_new_one(path
     monkeypatch.setattr("autopilot.system.locks.time.sleep", let_go)
     with waiting():
         assert not is_free(path)
+
+
+def test_a_lock_that_was_released_on_the_way_is_given_back_once(path):
+    lock = FileLock(path)
+    with lock():
+        lock.release()
+        assert is_free(path)
+    assert is_free(path)
+
+
+def test_a_system_without_flock_can_import_it():
+    code = "import sys; sys.modules['fcntl'] = None; import autopilot.system.locks"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
