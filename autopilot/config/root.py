@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import attrs
 
 from autopilot.errors import AlreadyExistsError, SetupError, UsageError
-from autopilot.system.durable import create_file, ensure_folder
+from autopilot.system.durable import create_file, ensure_folder, sync_folder
 
 __all__ = ["FOLDERS", "GITIGNORE", "ROOT_NAME", "ROOT_VARIABLE", "Root", "find_root", "make_root"]
 
@@ -100,19 +100,28 @@ def find_root(explicit: str | None, environ: Mapping[str, str], cwd: str) -> Roo
     return Root(folder)
 
 
-def make_root(root: Root) -> bool:
+def make_root(root: Root, *, sync: bool = True) -> bool:
     """Make the root and its folders, private to the user; whether the root itself is new. A new one gets a
     ``.gitignore`` for the folders that belong to this machine.
+
+    Args:
+        sync: make it all durable, without which nothing in these folders would be.
 
     Raises:
         StorageError: the disk refuses.
     """
     new = not root.exists
-    for name in FOLDERS:
-        ensure_folder(os.path.join(root.folder, name))
+    missing = [name for name in FOLDERS if not os.path.isdir(os.path.join(root.folder, name))]
+    if missing:
+        ensure_folder(root.folder, sync=sync)
+        for name in missing:
+            ensure_folder(os.path.join(root.folder, name))
     if new:
         with contextlib.suppress(AlreadyExistsError):
-            create_file(os.path.join(root.folder, ".gitignore"), GITIGNORE, point="root", sync=False)
+            create_file(os.path.join(root.folder, ".gitignore"), GITIGNORE, point="root", sync=sync)
+            return True  # with the fsync of the folder that the names of the others need, too
+    if missing:
+        sync_folder(root.folder, sync=sync)
     return new
 
 

@@ -214,7 +214,7 @@ class Control:
         Raises:
             StorageError: the disk refuses.
         """
-        return make_root(self.root)
+        return make_root(self.root, sync=self.settings.durability != "process")
 
     def hold(self) -> Hold | None:
         """The pause or drain in force, if any."""

@@ -126,7 +126,7 @@ class Writer:
         if not segments:
             return GcReport()
         self._own += self._write([self._encode_own(pruned(segments, policy))], self._ready())
-        return remove_segments(segments)
+        return remove_segments(segments, sync=self._sync)
 
     # ------------------------------------------------------------------ how far the log goes
 

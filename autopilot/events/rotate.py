@@ -12,6 +12,7 @@ from autopilot.events.head import Tail
 from autopilot.events.segments import closed_numbers, closed_path, newest_path, open_reading, origin
 from autopilot.models import EventDraft
 from autopilot.system.clock import format_instant
+from autopilot.system.durable import sync_folder
 from autopilot.system.failpoints import failpoint
 
 __all__ = ["GcReport", "Retention", "close_newest", "old_segments", "pruned", "remove_segments", "rotated"]
@@ -143,10 +144,11 @@ def pruned(segments: list[OldSegment], policy: Retention) -> EventDraft:
     return EventDraft(event_type="log.pruned", payload={"removed": removed, "bytes": size, "reason": str(policy)})
 
 
-def remove_segments(segments: list[OldSegment]) -> GcReport:
-    """Delete, oldest first, so that a crash leaves no gap. A segment that a power cut brings back does no harm:
-    the log says that it was pruned, and the next collection takes it again."""
-    for old in segments:
+def remove_segments(segments: list[OldSegment], *, sync: bool) -> GcReport:
+    """Delete, oldest first, so that a crash leaves no gap, and with ``sync`` a power cut neither. A segment that
+    one brings back does no harm: the log says that it was pruned, and the next collection takes it again."""
+    for number, old in enumerate(segments):
+        sync_folder(os.path.dirname(old.path), sync=sync and number > 0)
         failpoint("log.gc.unlink")
         os.unlink(old.path)
         try:

@@ -382,7 +382,7 @@ class FileStore(Store):
 
     def result(self, lease: Lease) -> AttemptResult | None:
         """The report of this lease's token, if there is one."""
-        return read_result(self._layout, lease.task_id, lease.token, self._tell_kept)
+        return read_result(self._layout, lease.task_id, lease.token, self._tell_kept, sync=self._sync)
 
     def finish(self, lease: Lease, ending: Ending) -> Task | InvalidTask | None:
         """End a lease; see ``Store.finish``."""

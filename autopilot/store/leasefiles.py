@@ -118,6 +118,12 @@ class LeaseFiles:
         self._layout.prepare(self._layout.leases)
         replace_file(self._layout.lease(lease.task_id), encode_lease(lease), point=point, sync=self._sync)
 
+    def write_told(self, lease: Lease) -> None:
+        """Note that a lease's events are in the log. A power cut may bring the old lease back, and they are told
+        again: readers drop the repeats."""
+        told = encode_lease(attrs.evolve(lease, outbox=()))
+        replace_file(self._layout.lease(lease.task_id), told, point="told.lease", sync=self._sync, sync_name=False)
+
     def undo_claim(self, task_id: str) -> None:
         """Take a claim back that could not be recorded."""
         remove_file(self._layout.lease(task_id), sync=self._sync)

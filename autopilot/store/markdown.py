@@ -24,10 +24,13 @@ from autopilot.system.failpoints import failpoint
 from autopilot.taskfile import edit, parse
 from autopilot.taskfile.fields import OWNED_KEYS
 
-__all__ = ["LARGEST", "MarkdownFiles", "Text", "invalid", "unreadable"]
+__all__ = ["LARGEST", "STAGED", "MarkdownFiles", "Text", "invalid", "unreadable"]
 
 LARGEST = 1024 * 1024
 """Bytes of the largest task file that is read."""
+
+STAGED = ".swap"
+"""How the name of a whole text ends that is about to be exchanged with a task's file, or was."""
 
 _TRIES = 16
 _NO_FOLLOW = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK
@@ -161,7 +164,7 @@ class MarkdownFiles:
 
     def _swap(self, task_id: str, before: Text, new: bytes, point: str) -> bool:
         path = self._layout.task(task_id)
-        temporary = write_temporary(path, new, point, self._sync, 0o600)
+        temporary = self._staged(path, new, point)
         ours: tuple[bytes, ...] = (new, before.data)
         try:
             _copy_mode(temporary, before.status)
@@ -178,6 +181,17 @@ class MarkdownFiles:
             return False
         finally:
             self._dispose(task_id, temporary, ours)
+
+    def _staged(self, path: str, new: bytes, point: str) -> str:
+        # From here on another name: it may come to hold a person's save, and a half-written text never has it.
+        temporary = write_temporary(path, new, point, self._sync, 0o600)
+        staged = temporary.removesuffix(".tmp") + STAGED
+        try:
+            os.rename(temporary, staged)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        return staged
 
     def _dispose(self, task_id: str, temporary: str, ours: tuple[bytes, ...]) -> None:
         # Only bytes that we know are thrown away; anything else is somebody's work.
@@ -204,16 +218,16 @@ class MarkdownFiles:
     def clear_leftover(self, name: str) -> None:
         """Deal with a temporary file whose writer is dead: drop what is ours, keep what may be a person's.
 
-        The writer may have died between the exchange and its look at what it replaced.
+        The writer may have died between the exchange and its look at what it replaced; before the exchange was due
+        the file can only be ours.
         """
         temporary = f"{self._layout.tasks}/{name}"
         task_id = name[1:].rsplit(".", 4)[0]
         try:
-            left = _read(temporary, False)
-            if left.status.st_nlink > 1 or not left.data or self._says_the_same(task_id, left.data):
-                os.unlink(temporary)
-            else:
+            if name.endswith(STAGED) and not self._says_the_same(task_id, _read(temporary, False).data):
                 self.keep(task_id, temporary)
+            else:
+                os.unlink(temporary)
         except FileNotFoundError:
             pass
 
@@ -222,7 +236,7 @@ class MarkdownFiles:
         try:
             current = _read(self._layout.task(task_id), False).data
         except FileNotFoundError:
-            # A creation that was never acknowledged, or a task that was deleted since.
+            # The task was deleted since.
             return True
         try:
             return current == data or edit(current, nothing) == edit(data, nothing)

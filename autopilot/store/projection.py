@@ -10,8 +10,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import attrs
-
 from autopilot.errors import AutopilotError, UsageError
 from autopilot.models import Event, InvalidTask, Lease, LeaseState, Task
 from autopilot.store import protocol
@@ -78,7 +76,7 @@ class Projector:
                 self._leases.retire(lease.task_id, lease.token)
             elif told and lease.outbox:
                 # The file may stay unreadable for days; its events are not to be told on every tick.
-                self._leases.write(attrs.evolve(lease, outbox=()), "told.lease")
+                self._leases.write_told(lease)
         return shown
 
     def _held(self, lease: Lease) -> bool:

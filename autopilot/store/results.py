@@ -32,7 +32,7 @@ def write_result(layout: Layout, result: AttemptResult, *, task_id: str, token: 
         sync_folder(parent, sync=sync)
 
 
-def read_result(layout: Layout, task_id: str, token: int, kept: Kept) -> AttemptResult | None:
+def read_result(layout: Layout, task_id: str, token: int, kept: Kept, *, sync: bool) -> AttemptResult | None:
     """The report of one attempt; None where there is none. One that cannot be read is moved aside and told."""
     path = _path(layout, task_id, token)
     try:
@@ -44,6 +44,7 @@ def read_result(layout: Layout, task_id: str, token: int, kept: Kept) -> Attempt
         with contextlib.suppress(OSError, StorageError):
             layout.prepare(layout.corrupt)
             os.replace(path, place)
+            sync_folder(layout.corrupt, sync=sync)
             kept(
                 task_id,
                 place,

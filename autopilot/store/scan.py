@@ -14,7 +14,7 @@ from autopilot.store.contract import Changes, TaskSummary
 from autopilot.store.eyes import Eyes, Touched
 from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
-from autopilot.store.markdown import MarkdownFiles, Text, invalid, unreadable
+from autopilot.store.markdown import STAGED, MarkdownFiles, Text, invalid, unreadable
 from autopilot.store.sidecar import Entry, Sidecar
 from autopilot.store.summaries import mark_of, settled, summarise
 from autopilot.system.processes import start_time_of
@@ -122,7 +122,7 @@ class Scanner:
                 name = entry.name
                 if name[0] != "." and name.endswith(".md"):
                     yield name[:-3], entry
-                elif name.endswith(".tmp"):
+                elif name.endswith((".tmp", STAGED)):
                     self._leftovers.append(name)
 
     # ---------------------------------------------------------------- one task

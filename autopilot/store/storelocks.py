@@ -70,7 +70,9 @@ class StoreLocks:
             self._pid = os.getpid()
         lock = self._locks.get(name)
         if lock is None:
-            self._layout.prepare(self._layout.locks)
+            # Only the folder above is made durable: what is locked outlives no power cut.
+            self._layout.prepare(self._layout.state)
+            self._layout.refuse_links(self._layout.locks)
             lock = self._locks[name] = FileLock(f"{self._layout.locks}/{name}", timeout=self._patience_s)
         return lock
 

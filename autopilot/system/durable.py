@@ -133,8 +133,13 @@ def create_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0
     failpoint(f"{point}.done")
 
 
-def replace_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0o600) -> None:
+def replace_file(
+    path: str, data: bytes, *, point: str, sync: bool, sync_name: bool = True, mode: int = 0o600
+) -> None:
     """Put ``data`` at ``path``, replacing what is there in one step.
+
+    Args:
+        sync_name: with ``sync``, have the new file survive a power cut; without it the old one may come back.
 
     Raises:
         StorageError: the disk refuses; the old file is still there.
@@ -148,7 +153,7 @@ def replace_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 
             _unlink_quietly(temporary)
             raise
         failpoint(f"{point}.renamed")
-        sync_folder(os.path.dirname(path), sync=sync)
+        sync_folder(os.path.dirname(path), sync=sync and sync_name)
     except OSError as fault:
         raise storage_error(fault, path) from fault
     failpoint(f"{point}.done")

@@ -15,7 +15,7 @@ from autopilot.errors import AlreadyExistsError, BusyError, StorageError, TaskFo
 from autopilot.models import InvalidTask, Task
 from autopilot.store import markdown as module
 from autopilot.store.layout import Layout
-from autopilot.store.markdown import LARGEST, MarkdownFiles
+from autopilot.store.markdown import LARGEST, STAGED, MarkdownFiles
 from autopilot.system import failpoints
 from autopilot.taskfile import edit
 from autopilot.testing.stores import text_of
@@ -438,8 +438,8 @@ def _all_texts(layout):
 # ---------------------------------------------------------------------- leftovers
 
 
-def leftover(layout, data, task_id="one"):
-    name = f".{task_id}.md.99999.0a1b2c3d.tmp"
+def leftover(layout, data, task_id="one", ending=STAGED):
+    name = f".{task_id}.md.99999.0a1b2c3d{ending}"
     with open(f"{layout.tasks}/{name}", "wb") as file:
         file.write(data)
     return name
@@ -449,7 +449,8 @@ def test_a_leftover_of_our_own_edit_is_dropped(files, layout):
     save(path_of(layout), text_of("one"))
     files.clear_leftover(leftover(layout, edit(text_of("one"), {"status": "claimed", "attempt": 3})))
     files.clear_leftover(leftover(layout, text_of("one")))
-    files.clear_leftover(leftover(layout, b""))
+    files.clear_leftover(leftover(layout, b"", ending=".tmp"))
+    files.clear_leftover(leftover(layout, b"---\nid: one\nhalf of our te", ending=".tmp"))
     assert os.listdir(layout.tasks) == ["one.md"]
     assert not os.path.exists(layout.conflicts)
 
@@ -466,8 +467,8 @@ def test_a_leftover_that_may_be_a_persons_save_is_kept(files, layout, faults):
 
 
 def test_the_leftover_of_a_creation_is_dropped(files, layout):
-    files.clear_leftover(leftover(layout, text_of("two"), "two"))
-    name = leftover(layout, text_of("one"))
+    files.clear_leftover(leftover(layout, text_of("two"), "two", ".tmp"))
+    name = leftover(layout, text_of("one"), ending=".tmp")
     os.link(f"{layout.tasks}/{name}", path_of(layout))
     files.clear_leftover(name)
     files.clear_leftover(name)
