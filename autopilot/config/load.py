@@ -78,7 +78,7 @@ def _tree(path: str) -> Node | None:
 def _text(path: str) -> str:
     try:
         data = read_file(path, limit=_LIMIT)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as fault:
         raise SetupError(
