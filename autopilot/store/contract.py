@@ -104,7 +104,8 @@ class Store(abc.ABC):
         """Store a new task; return it as it reads back.
 
         Raises:
-            AlreadyExistsError: the id is taken, also by a racing creator (exactly one wins).
+            AlreadyExistsError: the id is taken, also by a racing creator (exactly one wins) or by an attempt of
+                an earlier task that has not ended.
             TaskFormatError: the text is no valid task.
             StorageError: the disk refuses; nothing is left behind.
         """

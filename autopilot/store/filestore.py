@@ -20,7 +20,6 @@ from autopilot.errors import (
     AutopilotError,
     BusyError,
     LeaseLostError,
-    NotFoundError,
     TaskFormatError,
 )
 from autopilot.models import (
@@ -127,7 +126,9 @@ class FileStore(Store):
         task = parse(draft.text, path=self._layout.task(draft.id), expected_id=draft.id)
         with self._locks.task(draft.id):
             if os.path.lexists(task.path):
-                raise _taken(draft.id)
+                raise protocol.taken(draft.id)
+            if (lease := self._settled(draft.id)) is not None:
+                raise protocol.still_held(lease)
             old = self._leases.record(draft.id)
             record, stamped = protocol.creation_events(draft.id, old, events, self._clock)
             try:
@@ -136,7 +137,7 @@ class FileStore(Store):
                     self._leases.write_record(record)
                 self._publish(stamped)
             except AlreadyExistsError:
-                raise _taken(draft.id) from None
+                raise protocol.taken(draft.id) from None
             except Exception:
                 with contextlib.suppress(OSError):
                     self._files.withdraw(draft.id, draft.text)
@@ -197,7 +198,7 @@ class FileStore(Store):
             try:
                 new = self._files.rewrite(task_id, checked, point="edit")
             except FileNotFoundError:
-                raise _missing(task_id) from None
+                raise protocol.missing(task_id) from None
             lease = self._leases.read(task_id)
             return protocol.overlay(parse(new, path=path, expected_id=task_id), lease)
 
@@ -215,7 +216,7 @@ class FileStore(Store):
         try:
             return self._files.load(task_id)
         except FileNotFoundError:
-            raise _missing(task_id) from None
+            raise protocol.missing(task_id) from None
 
     def _shown(self, task: Task | InvalidTask, lease: Lease | None) -> Task | InvalidTask:
         if isinstance(task, InvalidTask):
@@ -326,7 +327,7 @@ class FileStore(Store):
         try:
             text = self._files.read(task_id, watch=True)
         except FileNotFoundError:
-            raise _missing(task_id) from None
+            raise protocol.missing(task_id) from None
         except OSError as fault:
             raise storage_error(fault, self._layout.task(task_id)) from fault
         if text.busy:
@@ -446,13 +447,3 @@ class FileStore(Store):
         self._scanner.save()
         self._eyes.close()
         self._locks.close()
-
-
-def _missing(task_id: str) -> NotFoundError:
-    return NotFoundError(f"there is no task {task_id!r}", hint="`autopilotctl task list` shows all ids")
-
-
-def _taken(task_id: str) -> AlreadyExistsError:
-    return AlreadyExistsError(
-        f"there is a task {task_id!r} already; nothing was changed", hint="choose another id, or edit that task"
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from autopilot.errors import BusyError, LeaseLostError, TransitionError
+from autopilot.errors import AlreadyExistsError, BusyError, LeaseLostError, NotFoundError, TransitionError
 from autopilot.models import (
     Ending,
     Event,
@@ -41,9 +41,12 @@ __all__ = [
     "fresh_record",
     "holds",
     "markdown_values",
+    "missing",
     "moved",
     "overlay",
     "started",
+    "still_held",
+    "taken",
     "view",
     "view_status",
 ]
@@ -150,6 +153,29 @@ def creation_events(
     if len(drafts) > MOST_CREATE_EVENTS:
         raise ValueError(f"at most {MOST_CREATE_EVENTS} events at a creation, not {len(drafts)}")
     return stamp(record or TaskRecord(task_id=task_id), drafts, clock)
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def missing(task_id: str) -> NotFoundError:
+    """There is no file of this id."""
+    return NotFoundError(f"there is no task {task_id!r}", hint="`autopilotctl task list` shows all ids")
+
+
+def taken(task_id: str) -> AlreadyExistsError:
+    """A creation of an id that has a file."""
+    return AlreadyExistsError(
+        f"there is a task {task_id!r} already; nothing was changed", hint="choose another id, or edit that task"
+    )
+
+
+def still_held(lease: Lease) -> AlreadyExistsError:
+    """A creation of an id whose file is gone while its attempt goes on."""
+    return AlreadyExistsError(
+        f"attempt {lease.token} of an earlier task {lease.task_id!r} has not ended; nothing was changed",
+        hint="its end would be taken for the new task's: choose another id, or wait",
+    )
 
 
 # ---------------------------------------------------------------------- checks

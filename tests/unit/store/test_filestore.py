@@ -177,6 +177,18 @@ def test_created_again_after_it_was_deleted(files, root, log):
     assert len(log.distinct()) == len(log.events) == 5
 
 
+def test_an_id_is_taken_as_long_as_an_attempt_of_a_deleted_task_runs(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    file_of(root).unlink()
+    with pytest.raises(AlreadyExistsError) as taken:
+        files.create(draft("one", title="Something else"))
+    assert "attempt 1 of an earlier task" in taken.value.message
+    assert files.ids() == []
+    end(files, lease)
+    assert files.create(draft("one")).status is Status.PENDING
+
+
 def test_a_creation_raced_by_a_file_that_a_person_drops(files, root, monkeypatch):
     def raced(path, data, **more):
         with open(path, "wb") as file:

@@ -1,0 +1,46 @@
+"""What the mutation gates share: plant a bug, and have a state machine find it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from tests.campaign import FULL, record
+
+__all__ = ["Plant", "find", "sample"]
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+_GATE = settings(
+    max_examples=1500,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def sample(mutants: Mapping[str, Plant], count: int) -> list[str]:
+    """All of them at full size; else some, others on every day."""
+    names = sorted(mutants)
+    first = date.today().toordinal() * count
+    return names if FULL else [names[(first + offset) % len(names)] for offset in range(count)]
+
+
+def find(machine: type[RuleBasedStateMachine], name: str, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if the machine does not see the bug."""
+    plant(monkeypatch)
+    begun = time.process_time()
+    with pytest.raises(BaseException) as found:
+        run_state_machine_as_test(machine, settings=_GATE)
+    assert not isinstance(found.value, KeyboardInterrupt | SystemExit)
+    took = round(time.process_time() - begun, 1)
+    record("T5", f"planted in {machine.__name__}: {name}", found=1, cpu_s=took)
