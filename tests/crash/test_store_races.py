@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.errors import AutopilotError, BusyError
+from autopilot.errors import AlreadyExistsError, BusyError
 from autopilot.models import Ending, LeaseState, Status, TaskDraft
 from autopilot.store.contract import SlotLimits
 from autopilot.store.filestore import FileStore
@@ -21,9 +24,10 @@ from autopilot.store.liveness import BeatWatch, Liveness, verdict
 from autopilot.system.clock import SystemClock
 from autopilot.system.processes import identify
 from autopilot.testing.stores import text_of
-from tests.campaign import FAST, size
+from tests.campaign import FAST, record, size
 from tests.crash.forks import join, say, start_children
 from tests.crash.life import open_store, task_text
+from tests.crash.naive import NAIVE
 
 
 @pytest.fixture
@@ -33,47 +37,107 @@ def arena() -> Iterator[Path]:
         yield Path(folder)
 
 
+RACERS = 16
+
+
+def race(ids: list[str], oracle: Path, enter: Callable[[int], Callable[[str], object]]) -> list[list[str]]:
+    """Have sixteen processes meet at a barrier before each task and then try it all at once; who won what.
+
+    Args:
+        enter: called in each racer with its number; gives its try, which tells what it won, None for nothing.
+    """
+    barrier = multiprocessing.get_context("fork").Barrier(RACERS)
+
+    def racer(number: int) -> None:
+        attempt = enter(number)
+        for task_id in ids:
+            barrier.wait(600)
+            won = attempt(task_id)
+            if won is not None:
+                say(oracle, task_id, won)
+
+    assert join(start_children(RACERS, racer)) == [0] * RACERS
+    return [line.split() for line in oracle.read_text().splitlines()]
+
+
 def test_sixteen_processes_claim_each_task_once(arena: Path) -> None:
     ids = [f"t{number:04}" for number in range(size(150, 5000))]
     store = open_store(arena)
     for task_id in ids:
         store.create(TaskDraft(id=task_id, text=task_text(task_id)))
-    oracle = arena / "oracle"
 
-    def racer(number: int) -> None:
-        mine = open_store(arena)
-        for task_id in ids:
+    def enter(number: int) -> Callable[[str], object]:
+        mine, limits = open_store(arena), SlotLimits(total=10**6)
+
+        def claim(task_id: str) -> int | None:
             try:
-                lease = mine.claim(
-                    task_id, executor="x", owner=identify(), limits=SlotLimits(total=10**6), ttl_s=30.0
-                )
+                return mine.claim(task_id, executor="x", owner=identify(), limits=limits, ttl_s=30.0).token
             except BusyError:
-                continue
-            say(oracle, task_id, lease.token)
+                return None
 
-    assert join(start_children(16, racer)) == [0] * 16
-    won = oracle.read_text().split("\n")[:-1]
-    assert sorted(won) == [f"{task_id} 1" for task_id in ids]
+        return claim
+
+    won = race(ids, arena / "oracle", enter)
+    record("T4", "claim race", processes=RACERS, tasks=len(ids), winners=len(won))
+    assert sorted(won) == [[task_id, "1"] for task_id in ids]
     assert len(store.leases()) == len(ids)
 
 
 def test_sixteen_processes_create_each_id_once(arena: Path) -> None:
     ids = [f"t{number:04}" for number in range(size(60, 5000))]
-    oracle = arena / "oracle"
 
-    def racer(number: int) -> None:
+    def enter(number: int) -> Callable[[str], object]:
         mine = open_store(arena)
-        for task_id in ids:
+
+        def create(task_id: str) -> int | None:
             try:
                 mine.create(TaskDraft(id=task_id, text=text_of(task_id, title=f"by {number}")))
-            except AutopilotError:
-                continue
-            say(oracle, task_id, number)
+            except AlreadyExistsError:
+                return None
+            return number
 
-    assert join(start_children(16, racer)) == [0] * 16
-    winners = dict(line.split() for line in oracle.read_text().splitlines())
-    assert len(oracle.read_text().splitlines()) == len(ids) == len(winners)
-    assert all(open_store(arena).get(task_id).title == f"by {winners[task_id]}" for task_id in ids)
+        return create
+
+    won = race(ids, arena / "oracle", enter)
+    record("T4", "create race", processes=RACERS, tasks=len(ids), winners=len(won))
+    assert sorted(task_id for task_id, _ in won) == ids
+    store = open_store(arena)
+    assert all(store.get(task_id).title == f"by {number}" for task_id, number in won)
+
+
+def test_sixteen_commands_create_an_id_once(arena: Path) -> None:
+    rounds = size(1, 20)
+    for number in range(rounds):
+        words = ["task", "create", "--id", f"t{number}", "--command", "true", "--title"]
+        command = [sys.executable, "-m", "autopilot.cli", "--root", str(arena / ".autopilot"), *words]
+        racers = [
+            subprocess.Popen([*command, f"by {racer}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for racer in range(RACERS)
+        ]
+        said = [process.communicate(timeout=600) for process in racers]
+        codes = Counter(process.returncode for process in racers)
+        assert codes == {0: 1, AlreadyExistsError.exit_code: RACERS - 1}, said
+        winner = next(racer for racer, process in enumerate(racers) if process.returncode == 0)
+        assert f"by {winner}" in (arena / ".autopilot" / "tasks" / f"t{number}.md").read_text()
+    record("T4", "create race of commands", processes=RACERS, tasks=rounds, winners=rounds)
+
+
+def test_the_race_finds_those_who_did_not_think_of_it(arena: Path) -> None:
+    """Without this a race with one winner each could be no race at all."""
+    ids = [f"t{number:04}" for number in range(size(200, 5000))]
+    assert sum([doubled(arena, ids, way) for way in NAIVE]) > 0
+
+
+def doubled(arena: Path, ids: list[str], way: str) -> int:
+    """How many tasks several processes believe to have claimed."""
+
+    def enter(number: int) -> Callable[[str], object]:
+        return lambda task_id: number if NAIVE[way](arena, task_id, os.getpid()) else None
+
+    won = Counter(task_id for task_id, _ in race(ids, arena / f"oracle {way}", enter))
+    several = sum(winners > 1 for winners in won.values())
+    record("T4", f"claim race, naive: {way}", processes=RACERS, tasks=len(ids), won_by_several=several)
+    return several
 
 
 def test_killed_and_stopped_workers_never_share_a_task(arena: Path) -> None:
