@@ -57,6 +57,7 @@ class Board:
         self._alarms: list[tuple[float, int, Hashable]] = []
         self._alarm_of: dict[Hashable, float] = {}
         self._alarm_count = 0
+        self._rung = float("-inf")
         self.moving: set[str] = set()
 
     # ---------------------------------------------------------------- what changed
@@ -162,9 +163,12 @@ class Board:
             self.make_ready(waiting)
 
     def ring(self, now: datetime) -> None:
-        """Make everything ready whose instant has come."""
+        """Make everything ready whose instant has come; all that wait for one where the clock was set back, or a
+        pause of seconds would last for as long as that jump."""
         instant = now.timestamp()
-        while self._alarms and self._alarms[0][0] <= instant:
+        due = instant if instant >= self._rung else float("inf")
+        self._rung = instant
+        while self._alarms and self._alarms[0][0] <= due:
             at, _, key = heapq.heappop(self._alarms)
             if self._alarm_of.get(key) == at:
                 del self._alarm_of[key]

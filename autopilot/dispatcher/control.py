@@ -64,7 +64,6 @@ class Control:
         self.environ = os.environ if environ is None else environ
         self._healths: dict[str, tuple[float, Health]] = {}
         self._executor_marks: tuple[Any, ...] = ()
-        self._beats: BeatWatch | None = None
 
     @classmethod
     def open(cls, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> Control:
@@ -399,13 +398,18 @@ class Control:
 
     # ---------------------------------------------------------------- leases
 
+    @cached_property
+    def beats(self) -> BeatWatch:
+        """What was observed of the owners of leases that are out of sight."""
+        from autopilot.store.liveness import BeatWatch
+
+        return BeatWatch()
+
     def lease_verdict(self, lease: Lease) -> str:
         """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
-        from autopilot.store.liveness import BeatWatch, verdict
+        from autopilot.store.liveness import verdict
 
-        if self._beats is None:
-            self._beats = BeatWatch()
-        return str(verdict(lease, self.clock, self._beats))
+        return str(verdict(lease, self.clock, self.beats))
 
     def clear(self, lease: Lease) -> str | None:
         """End what is left of an attempt; None when nothing is alive, else why not yet."""

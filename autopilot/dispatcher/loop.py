@@ -39,17 +39,22 @@ class Loop:
         self._tell("dispatcher.started", told)
         reason = "stopped"
         while not stop():
-            report = self._tick()
+            report = self.once()
             if on_tick:
                 on_tick(report)
-            self._dispatcher.forget_started()
             if self._drained():
                 reason = "drained"
                 break
-            self._prune()
             if self._dispatcher.waiting:
                 self._control.store.wait(self._pause())
         self._tell("dispatcher.stopped", {"pid": os.getpid(), "reason": reason})
+
+    def once(self) -> TickReport:
+        """One tick and what goes with it, without the waiting."""
+        report = self._tick()
+        self._dispatcher.forget_started()
+        self._prune()
+        return report
 
     def _tick(self) -> TickReport:
         from autopilot.dispatcher.tick import TickReport

@@ -57,6 +57,7 @@ class Means:
         onward: the router's answer for the next attempt, with this result already counted.
         pool: the quota pool of an executor.
         log: append events that belong to no commit.
+        forget: drop what was observed of all leases but these.
     """
 
     verdict: Callable[[Lease], str]
@@ -65,6 +66,7 @@ class Means:
     onward: Callable[[Task, Lease, AttemptResult], Decision | None]
     pool: Callable[[str], str]
     log: Callable[[list[EventDraft], str], None]
+    forget: Callable[[list[Lease]], None]
 
 
 class Reconciler:
@@ -81,14 +83,15 @@ class Reconciler:
     def sweep(self) -> list[Adopted]:
         """Reconcile every lease once; what ended by it."""
         self._store.project()
-        adopted: list[Adopted] = []
-        for lease in self._store.leases():
-            if lease.state is LeaseState.ENDED:
-                continue
-            ended = self.settle(lease)
-            if ended is not None:
-                adopted.append(ended)
-        return adopted
+        held = [lease for lease in self._store.leases() if lease.state is not LeaseState.ENDED]
+        self._forget_all_but(held)
+        settled = [self.settle(lease) for lease in held]
+        return [ended for ended in settled if ended is not None]
+
+    def _forget_all_but(self, held: list[Lease]) -> None:
+        self._means.forget(held)
+        keys = {(lease.task_id, lease.token) for lease in held}
+        self._told = {key: why for key, why in self._told.items() if key in keys}
 
     def settle(self, lease: Lease) -> Adopted | None:
         """Bring one held task forward, if there is something to bring."""
@@ -132,7 +135,6 @@ class Reconciler:
             return None
         except TransitionError:
             return self._as_never_started(lease)
-        self._told.pop((lease.task_id, lease.token), None)
         return Adopted(
             task_id=lease.task_id,
             token=lease.token,

@@ -113,6 +113,7 @@ class Dispatcher:
                 onward=self._onward,
                 pool=control.pool_of,
                 log=lambda drafts, trace: control.append(drafts, trace_id=trace),
+                forget=control.beats.keep_only,
             ),
             self._me,
         )

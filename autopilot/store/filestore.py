@@ -55,6 +55,8 @@ from autopilot.taskfile.ids import check_id
 
 __all__ = ["FileStore"]
 
+_MOST_FAULTS = 100
+
 
 class FileStore(Store):
     """Tasks, leases and results of one root folder.
@@ -99,7 +101,7 @@ class FileStore(Store):
 
     def _note(self, fault: str) -> None:
         if fault not in self._faults:
-            self._faults.append(fault)
+            self._faults = [*self._faults[1 - _MOST_FAULTS :], fault]
 
     def _tell_kept(self, task_id: str, place: str, why: str) -> None:
         self._note(why)
@@ -114,7 +116,7 @@ class FileStore(Store):
             self._publish([event])
 
     def faults(self) -> list[str]:
-        """Sentences about files that could not be read or had to be set aside, each told once."""
+        """The last sentences about files that could not be read or had to be set aside, each told once."""
         faults, self._faults = self._faults, []
         return faults
 
@@ -427,7 +429,9 @@ class FileStore(Store):
     def project(self) -> int:
         """Redo the projections of every commit that a crash cut off; how many there were."""
         done = 0
-        for task_id in self._leases.ids():
+        held = self._leases.ids()
+        self._projector.forget_all_but(held)
+        for task_id in held:
             with self._locks.task_if_free(task_id) as free:
                 done += free and self._projector.redo(task_id)
         for name, task_id in self._leases.leftovers().items():

@@ -7,7 +7,7 @@ in an editor, a full disk) is tried again by the next ``Store.project``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from autopilot.errors import AutopilotError, UsageError
@@ -55,6 +55,10 @@ class Projector:
         self._me = me
         self._faults = faults
         self._redone: set[tuple[str, int, int]] = set()
+
+    def forget_all_but(self, task_ids: Collection[str]) -> None:
+        """Drop what is remembered of leases that are gone."""
+        self._redone = {key for key in self._redone if key[0] in task_ids}
 
     def redo(self, task_id: str) -> bool:
         """Finish what a crash left of this task; whether there was something and it is done now."""

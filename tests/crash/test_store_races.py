@@ -125,11 +125,12 @@ def test_sixteen_commands_create_an_id_once(arena: Path) -> None:
 def test_the_race_finds_those_who_did_not_think_of_it(arena: Path) -> None:
     """Without this a race with one winner each could be no race at all."""
     ids = [f"t{number:04}" for number in range(size(200, 5000))]
-    assert sum([doubled(arena, ids, way) for way in NAIVE]) > 0
+    assert any(sum([doubled(arena / f"{number}", ids, way) for way in NAIVE]) for number in range(10))
 
 
 def doubled(arena: Path, ids: list[str], way: str) -> int:
     """How many tasks several processes believe to have claimed."""
+    arena.mkdir(exist_ok=True)
 
     def enter(number: int) -> Callable[[str], object]:
         return lambda task_id: number if NAIVE[way](arena, task_id, os.getpid()) else None

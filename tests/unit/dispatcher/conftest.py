@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,22 @@ import pytest
 
 from autopilot.config.root import Root
 from autopilot.config.settings import DispatcherSettings, Settings
-from autopilot.dispatcher.control import Control
 from autopilot.dispatcher.tick import Dispatcher, TickReport
 from autopilot.errors import SetupError
-from autopilot.executors.contract import AttemptContext, Executor
 from autopilot.models import (
     AttemptResult,
     AttemptSpec,
-    ExecutorInfo,
     Health,
     Lease,
     Outcome,
     OutcomeKind,
-    PluginRef,
     Task,
     TaskDraft,
 )
 from autopilot.plugins.executors import LoadedExecutor
-from autopilot.plugins.manager import PluginManager
 from autopilot.system.processes import identify
 from autopilot.taskfile import render
+from tests.puppets import control_of, puppet
 
 
 class Hands:
@@ -51,22 +47,6 @@ class Hands:
     def pass_by(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)
         self.steady += seconds
-
-
-class Puppet(Executor):
-    """An executor of any name and capability; it never really runs."""
-
-    def __init__(self, name: str, capabilities: frozenset[str], health: Callable[[], Health]) -> None:
-        super().__init__()
-        self.name = name  # type: ignore[misc]
-        self.capabilities = capabilities  # type: ignore[misc]
-        self._health = health
-
-    def probe(self) -> Health:
-        return self._health()
-
-    def run(self, context: AttemptContext) -> Outcome:
-        raise NotImplementedError
 
 
 class Stage:
@@ -114,13 +94,13 @@ class Arena:
 
     def open(self) -> None:
         """A control plane as a new process would have it."""
-        self.control = Control(self.root, clock=self.clock, environ={})
-        parts = self.control.__dict__
-        parts["settings"] = self._settings
-        parts["plugins"] = PluginManager(self._settings.plugins, found=[])
-        parts["executors"] = self._executors
-        parts["launcher"] = self.stage
-        self.control.ensure_root()
+        self.control = control_of(
+            self.root,
+            clock=self.clock,
+            settings=self._settings,
+            executors=self._executors,
+            launcher=self.stage,
+        )
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -141,12 +121,8 @@ class Arena:
         self, name: str, *capabilities: str, slots: int | None = None, pool: str = "", tier: str = ""
     ) -> None:
         self.healths.setdefault(name, Health(ok=True, reason="ready"))
-        puppet = Puppet(name, frozenset(capabilities or ("code",)), lambda: self.healths[name])
-        self._executors[name] = LoadedExecutor(
-            executor=puppet,
-            info=ExecutorInfo(name=name, capabilities=puppet.capabilities, quota_pool=pool, tier=tier),
-            plugin=PluginRef(name=name, value="nowhere"),
-            slots=slots,
+        self._executors[name] = puppet(
+            name, *capabilities, health=lambda: self.healths[name], slots=slots, pool=pool, tier=tier
         )
 
     def task(self, name: str, **fields: Any) -> None:
