@@ -451,7 +451,7 @@ class Control:
 
     def close(self) -> None:
         """Give back what was opened; runners go on."""
-        for name in ("store", "launcher", "plugins"):
+        for name in ("store", "launcher", "plugins", "log"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 
