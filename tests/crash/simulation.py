@@ -116,7 +116,7 @@ class Month:
         self.waited_s = 0.0
         self.begun = self.clock.steady
         self.running: list[Runner] = []
-        self._gap_s = 3600 / per_hour
+        self.gap_s = 3600 / per_hour
         self._free = [f"job-{number}" for number in range(names)]
         self._kept_s = kept_s
         self._born: dict[str, float] = {}
@@ -298,7 +298,7 @@ class Month:
     def _arrive(self) -> None:
         if self.quiet:
             return
-        self.at(self.rng.expovariate(1 / self._gap_s), self._arrive)
+        self.at(self.rng.expovariate(1 / self.gap_s), self._arrive)
         if not self._free:
             self.seen["no name free"] += 1
             return
