@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
 
+from autopilot.errors import ConfigError, StorageError
 from autopilot.executors.command import CommandExecutor
 from autopilot.executors.contract import AttemptContext
 from autopilot.models import Health, Outcome, OutcomeKind, Usage
-from autopilot.system.durable import read_file
+from autopilot.system.durable import read_file, replace_file
 
 __all__ = ["AgentExecutor", "Rules", "classify", "usage_of"]
 
@@ -21,6 +23,11 @@ Rules = tuple[tuple[str, OutcomeKind], ...]
 """Patterns and the kinds of outcome they mean; the first that is found counts. Letters' case does not matter."""
 
 _TOTALS = "session.json"
+
+# Both become words of a command line, and neither is ours: one stands in a task file, the other is what a program
+# printed. What begins with a dash would be an option.
+_MODEL = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,199}")
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}")
 
 
 def classify(text: str, rules: Rules) -> OutcomeKind | None:
@@ -75,13 +82,22 @@ class AgentExecutor(CommandExecutor):
     # ---------------------------------------------------------------- options
 
     def model_for(self, context: AttemptContext) -> str | None:
-        """The model to ask for, None for the program's own choice."""
+        """The model to ask for, None for the program's own choice.
+
+        Raises:
+            ConfigError: it would not be one word on a command line.
+        """
         chosen = context.task.model or self.options.get("model")
+        if chosen and not _MODEL.fullmatch(str(chosen)):
+            raise ConfigError(
+                f"{str(chosen)[:80]!r} is no name of a model", hint="correct `model`, or leave it out"
+            )
         return str(chosen) if chosen else None
 
     def session_to_resume(self, context: AttemptContext) -> str | None:
         """The session that this attempt goes on with, None to start afresh."""
-        return context.session_id if self.options.get("resume", True) else None
+        session = context.session_id if self.options.get("resume", True) else None
+        return session if session and _SESSION.fullmatch(session) else None
 
     def more_arguments(self) -> list[str]:
         """The words of the option ``arguments``."""
@@ -135,8 +151,10 @@ def _keep_totals(context: AttemptContext, outcome: Outcome) -> None:
         "usage": attrs.asdict(outcome.usage) if outcome.usage else None,
     }
     path = os.path.join(context.run_dir, _TOTALS)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(totals, file)
+    try:
+        replace_file(path, json.dumps(totals).encode("ascii"), point="agent.totals", sync=False)
+    except (StorageError, OSError) as fault:  # a full disk: these figures are not worth the attempt
+        sys.stderr.write(f"{_TOTALS}: {fault}\n")
 
 
 def _totals(context: AttemptContext, session_id: str) -> Mapping[str, Any] | None:

@@ -20,8 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import pytest
 
+from autopilot.errors import AutopilotError
+from autopilot.executors.command import CommandExecutor
 from autopilot.executors.contract import AttemptContext, Executor
 from autopilot.models import ExecutorInfo, Health, Limits, Outcome, OutcomeKind, Task
 from autopilot.models.wire import dump
@@ -34,6 +37,19 @@ SUCCESSES = frozenset({OutcomeKind.SUCCEEDED, OutcomeKind.NO_CHANGE_NEEDED})
 
 SECRETS = {"KIT_API_KEY": "kit-0123456789-secret-value", "KIT_PASSWORD": "hunter2hunter2"}
 """Planted: in the environment of the host, where no program and no log may find them."""
+
+HOSTILE_WORDS = (
+    "--dangerously-skip-permissions",
+    "-x",
+    "two\nlines",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "; touch pwned #",
+    "a\0b",
+    "\x1b]52;c;eA==\x07",
+    "'\"\\",
+)
+"""What strangers write into titles, and what a program may give for the name of its session."""
 
 FLOOD_MAY_COST_MIB = 24
 LOGS_MAY_TAKE = 4 * 1024 * 1024
@@ -206,6 +222,28 @@ class CommandExecutorContract(ExecutorContract):
         self._needs_prompt()
         assert MARK in _heard(ran("works", prompt=f"--help {MARK}"))
 
+    @pytest.mark.parametrize("word", HOSTILE_WORDS, ids=ascii)
+    def test_words_of_strangers_are_no_words_of_the_command(self, tmp_path: Path, word: str) -> None:
+        executor, task = self._command_executor(), self.task("true")
+        context = context_for(tmp_path, task)
+        argv = executor.command(context).argv
+        told = {"title": word, "tags": (word,), "acceptance_criteria": (word,)}
+        again = executor.command(attrs.evolve(context, task=attrs.evolve(task, **told))).argv
+        assert _lasting(again) == _lasting(argv), "a title is part of the prompt, not of the command line"
+
+    @pytest.mark.parametrize("word", HOSTILE_WORDS, ids=ascii)
+    def test_a_model_or_session_is_never_an_option(self, tmp_path: Path, word: str) -> None:
+        executor, task = self._command_executor(), self.task("true")
+        for change in ({"task": attrs.evolve(task, model=word)}, {"session_id": word}):
+            context = attrs.evolve(context_for(tmp_path / next(iter(change)), task), **change)
+            try:
+                argv = executor.command(context).argv
+            except AutopilotError:
+                continue  # it says what is wrong with it
+            assert argv[0] != word
+            assert not (word.startswith("-") and word in argv), "give it as --option=value, or refuse it"
+            assert not any("\0" in argument for argument in argv), "no program can be started with a NUL"
+
     def test_a_long_prompt_arrives(self, ran: Callable[..., Ran]) -> None:
         self._needs_prompt()
         done = ran("works", prompt="many words " * 20_000 + MARK)
@@ -264,6 +302,11 @@ class CommandExecutorContract(ExecutorContract):
 
     # ------------------------------------------------------------------
 
+    def _command_executor(self) -> CommandExecutor:
+        executor = self.make("true")
+        assert isinstance(executor, CommandExecutor)
+        return executor
+
     def _needs_prompt(self) -> None:
         if not self.takes_prompt:
             pytest.skip("this executor gives its program no prompt")
@@ -273,6 +316,11 @@ def _outcome(done: Ran) -> Outcome:
     assert not done.hung, "run() did not come back"
     assert done.outcome is not None, f"run() gave no outcome: {done.fault}"
     return done.outcome
+
+
+def _lasting(argv: tuple[str, ...]) -> list[str]:
+    """The words of a command line without what is made afresh each time, such as a session's id."""
+    return [re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID", word) for word in argv]
 
 
 def _heard(done: Ran) -> str:

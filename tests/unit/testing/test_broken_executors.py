@@ -50,6 +50,18 @@ class Contract(CommandExecutorContract):
 """
 
 BROKEN: dict[str, tuple[str, set[str]]] = {
+    "TitleAsArgument": (
+        "def command(self, context): return Command([self.program, context.task.title], stdin=context.prompt)",
+        {"test_words_of_strangers_are_no_words_of_the_command"},
+    ),
+    "ModelAsOption": (
+        """
+        def command(self, context):
+            words = [word for word in (context.task.model, context.session_id) if word]
+            return Command([self.program, *words], stdin=context.prompt)
+        """,
+        {"test_a_model_or_session_is_never_an_option"},
+    ),
     "CapitalName": ('name = "Sound!"', {"test_its_name_can_stand_in_a_task_file"}),
     "CapabilityList": (
         'capabilities = ["code"]\n'
