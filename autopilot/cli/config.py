@@ -30,9 +30,13 @@ def show(app: App, origin: bool) -> None:
     A wrong setting ends it with exit code 5, and the file, line and key at fault.
     """
     from autopilot.config.load import origins
+    from autopilot.system.redact import Redactor
 
     found = origins(app.control.root.config_path, app.environ)
-    rows = [{"key": key, "value": value, **({"origin": where} if origin else {})} for key, value, where in found]
+    hide = Redactor(app.control.settings.secrets()).values
+    rows = [
+        {"key": key, "value": hide(value), **({"origin": where} if origin else {})} for key, value, where in found
+    ]
     print_rows(app.format, rows, WITH_ORIGIN if origin else COLUMNS, name="key")
 
 

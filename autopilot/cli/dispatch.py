@@ -40,6 +40,10 @@ max_active_option = click.option(
 @click.command(cls=LazyGroup, entries={})
 def dispatch() -> None:
     """Start what can run: one tick, or for ever."""
+    from autopilot.system.tree import set_not_dumpable
+
+    # All that is started from here on is this user's and could read our environment, which holds every secret.
+    set_not_dumpable()
 
 
 @dispatch.command()

@@ -209,3 +209,9 @@ class Settings:
     plugins: PluginSettings = attrs.field(factory=PluginSettings)
     tasks: TaskSettings = attrs.field(factory=TaskSettings)
     executors: Mapping[str, ExecutorSettings] = attrs.field(factory=dict, validator=executor_names)
+
+    def secrets(self) -> dict[str, str]:
+        """Values of ``set_env`` that should not stand there, by name: hidden like those of the environment."""
+        from autopilot.system.environment import secrets_in
+
+        return {name: value for own in self.executors.values() for name, value in secrets_in(own.set_env).items()}

@@ -101,7 +101,7 @@ class Control:
         from autopilot.system.environment import secrets_in
         from autopilot.system.redact import Redactor
 
-        return Redactor(secrets_in(self.environ)).text
+        return Redactor({**secrets_in(self.environ), **self.settings.secrets()}).text
 
     @cached_property
     def store(self) -> Store:

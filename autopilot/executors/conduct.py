@@ -36,18 +36,8 @@ def conduct(executor: CommandExecutor, context: AttemptContext, *, clock: Clock 
         outcome,
         message=redactor.text(outcome.message),
         hint=redactor.text(outcome.hint),
-        evidence=_clean(outcome.evidence, redactor),
+        evidence=redactor.values(outcome.evidence),
     )
-
-
-def _clean(value: Any, redactor: Redactor) -> Any:
-    if isinstance(value, str):
-        return redactor.text(value)
-    if isinstance(value, Mapping):
-        return {key: _clean(item, redactor) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(item, redactor) for item in value]
-    return value
 
 
 def _expect(kind: type[_T], value: object) -> _T:

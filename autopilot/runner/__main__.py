@@ -121,6 +121,7 @@ def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], origin: Origin)
     become_subreaper()
     clock = SystemClock()
     spec, lease = load(AttemptSpec, spec_data), load(Lease, lease_data)
+    origin = origin.knowing(spec.environment_values)
     try:
         store = open_store(spec, origin.redactor, clock)
     except AutopilotError as fault:

@@ -61,7 +61,7 @@ def _run_command(work: Work, number: int, command: str) -> Verdict:
         why = sentence_for(fault, argv, spec.workdir)[0] if isinstance(fault, OSError) else str(fault)
         return judged(exit_code=None, stopped=why, output="", duration_s=0.0)
     sink = work.sink(f"verify-{number}.log")
-    pipes = (LogPipe(program.stdout, sink), LogPipe(program.stderr, sink))
+    pipes = (LogPipe(program.stdout, sink.lane()), LogPipe(program.stderr, sink.lane()))
     child = Child(pid=program.process.pid, streams=pipes, deadline_s=spec.limits.verify_s)
     end = _supervise(work, child)
     program.process.returncode = child.exit_code  # we have waited for it ourselves

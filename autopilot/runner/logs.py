@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from autopilot.executors.output import CappedFile
-from autopilot.system.redact import Redactor
+from autopilot.system.redact import Redactor, StreamRedactor
 
-__all__ = ["LogPipe", "Sink", "hide"]
+__all__ = ["Lane", "LogPipe", "Sink"]
 
 _CHUNK = 65536
 _TEXT_BYTES = 16 * 1024
 
 
-def hide(value: Any, redactor: Redactor) -> Any:
-    """JSON values without the secrets in their texts; keys stay."""
-    if isinstance(value, str):
-        return redactor.text(value)
-    if isinstance(value, Mapping):
-        return {key: hide(item, redactor) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [hide(item, redactor) for item in value]
-    return value
-
-
 class LogPipe:
-    """The read end of a pipe, non-blocking, that flows into a sink."""
+    """The read end of a pipe, non-blocking, that flows into a sink or a lane of one."""
 
-    def __init__(self, fd: int, sink: Sink) -> None:
+    def __init__(self, fd: int, sink: Sink | Lane) -> None:
         self.fd = fd
         self.sink = sink
 
@@ -52,6 +39,12 @@ class Sink:
         self._redactor = redactor
         self._limit = limit_bytes
         self._file: CappedFile | None = None
+        self._lanes: list[Lane] = []
+
+    def lane(self) -> Lane:
+        """A way in for one of several that print."""
+        self._lanes.append(Lane(self, self._redactor.stream()))
+        return self._lanes[-1]
 
     def write(self, data: bytes) -> None:
         """Take what was printed."""
@@ -67,7 +60,30 @@ class Sink:
 
     def close(self) -> str:
         """Finish the file; what was printed, redacted, its middle left out where it is long."""
+        for lane in self._lanes:
+            lane.close()
+        self._lanes.clear()
         if self._file is None:
             return ""
         self._file.close()
         return self._file.text
+
+
+class Lane:
+    """One of several that print into a sink; redacted by itself, so that no secret is cut where they meet."""
+
+    def __init__(self, sink: Sink, stream: StreamRedactor) -> None:
+        self._sink = sink
+        self._stream = stream
+
+    def write(self, data: bytes) -> None:
+        """Take what was printed; what may be the beginning of a secret waits for more."""
+        safe = self._stream.feed(data)
+        if safe:
+            self._sink.write(safe)
+
+    def close(self) -> None:
+        """There is no more."""
+        rest = self._stream.close()
+        if rest:
+            self._sink.write(rest)

@@ -33,3 +33,8 @@ class Origin:
         """Of this process."""
         environ = dict(os.environ)
         return cls(environ=environ, redactor=Redactor(secrets_in(environ)), guardian=guardian)
+
+    def knowing(self, values: Mapping[str, str]) -> Origin:
+        """The same, with the secrets among ``values`` hidden too: what the config sets for one executor."""
+        more = secrets_in(values)
+        return attrs.evolve(self, redactor=Redactor({**secrets_in(self.environ), **more})) if more else self

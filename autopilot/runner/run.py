@@ -20,7 +20,7 @@ from autopilot.runner.folders import mark_of
 from autopilot.runner.host import host
 from autopilot.runner.judge import judge
 from autopilot.runner.keeper import Keeper
-from autopilot.runner.logs import LogPipe, hide
+from autopilot.runner.logs import LogPipe
 from autopilot.runner.origin import Origin
 from autopilot.runner.talk import Talk
 from autopilot.runner.wakeup import Wakeup
@@ -239,7 +239,9 @@ def _result(
             outcome,
             message=redactor.text(outcome.message),
             hint=redactor.text(outcome.hint),
-            evidence=hide(outcome.evidence, redactor),
+            evidence=redactor.values(outcome.evidence),
+            session_id=redactor.values(outcome.session_id),
+            model=redactor.values(outcome.model),
         ),
         verdicts=tuple(attrs.evolve(verdict, detail=redactor.text(verdict.detail)) for verdict in verdicts),
         started_at=began_at,

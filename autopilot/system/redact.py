@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autopilot.system.secret_shapes import ANY_ANCHOR, LONGEST, PEM_OPENING, SHAPES
 
@@ -53,6 +53,16 @@ class Redactor:
         data = text.encode("utf-8", "surrogatepass")
         spans = self.spans(data)
         return self.join(data, spans, 0, len(data)).decode("utf-8", "surrogatepass") if spans else text
+
+    def values(self, value: Any) -> Any:
+        """A JSON value without the secrets in its texts; keys stay."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self.values(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.values(item) for item in value]
+        return value
 
     def tail(self, data: bytes, skip: int) -> bytes:
         """``data`` without its first ``skip`` bytes and without secrets, also those that begin in these bytes."""
@@ -189,10 +199,21 @@ def _forms(value: str) -> Iterator[bytes]:
     yield raw.strip()
     yield quote(raw, safe="").encode()
     yield quote_plus(raw).encode()
-    yield json.dumps(value)[1:-1].encode()
+    for code in (quote(raw, safe=""), quote_plus(raw)):
+        yield re.sub("%..", lambda byte: byte[0].lower(), code).encode()
+    for text in _escaped(value):
+        # An agent's stream is JSON, and what its tools say may be JSON inside that.
+        for form in (text, *_escaped(text)):
+            yield form.encode("utf-8", "surrogateescape")
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         yield encode(raw)
         yield from _inner_base64(raw, encode)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """In JSON: as Python writes it, and as JavaScript, which leaves letters of all scripts as they are."""
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _inner_base64(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[bytes]:

@@ -57,6 +57,18 @@ def test_the_root_that_was_asked_for(
     assert not (project / ".autopilot").exists()
 
 
+def test_config_show_hides_what_should_not_stand_there(cli: Cli, project: Path) -> None:
+    cli("init")
+    (project / ".autopilot" / "config.yaml").write_text(
+        "executors:\n  local:\n    set_env: {API_TOKEN: hunter2hunter2, COLOUR: blue-green}\n"
+    )
+    for form in ("table", "json", "ndjson"):
+        out = cli("config", "show", "-o", form).out
+        assert "hunter2" not in out
+        assert "[redacted:API_TOKEN:" in out
+        assert "blue-green" in out
+
+
 def test_config_show(cli: Cli, project: Path) -> None:
     cli("init")
     (project / ".autopilot" / "config.yaml").write_text("dispatcher:\n  max_active: 7\n")

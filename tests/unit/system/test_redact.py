@@ -6,6 +6,7 @@ import base64
 import hashlib
 import itertools
 import json
+import re
 import time
 from urllib.parse import quote, quote_plus
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from autopilot.system.redact import Redactor
 from autopilot.system.secret_shapes import LONGEST, SHAPES
+from tests.campaign import FULL, record
 
 SECRET = 'hunter2/+&? ü"long'
 KEY_BODY = "\n".join(base64.b64encode(bytes(range(48))).decode() for _ in range(25))
@@ -63,7 +65,9 @@ def test_exact_values_are_named():
     [
         quote(SECRET, safe=""),
         quote_plus(SECRET),
+        re.sub("%..", lambda byte: byte[0].lower(), quote(SECRET, safe="")),
         json.dumps(SECRET)[1:-1],
+        json.dumps(SECRET, ensure_ascii=False)[1:-1],
         base64.b64encode(SECRET.encode()).decode(),
         base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
         *(base64.b64encode(f"{'u' * n}:{SECRET}".encode()).decode() for n in (3, 4, 5)),
@@ -155,6 +159,15 @@ def test_what_is_no_secret_stays(text):
     assert Redactor({"SOME_KEY": "completely different"}).text(text) == text
 
 
+def test_texts_are_hidden_at_any_depth_and_all_else_stays():
+    redactor = Redactor({"API_TOKEN": "abcdefgh12345678"})
+    value = {"a": ["abcdefgh12345678", 1, None], "b": ("x", {"c": "abcdefgh12345678"}), "d": True}
+    hidden = redactor.values(value)
+    assert "abcdefgh" not in str(hidden)
+    assert hidden["a"][1:] == [1, None]
+    assert (hidden["b"][0], hidden["d"]) == ("x", True)
+
+
 def test_redacted_text_stays_as_it_is():
     text = f"Authorization: Bearer {'a1' * 20}\ncookie: {SECRET}\n{PEM}\nhttps://u:{'p' * 9}@h/ bearer {'b' * 9}"
     once = REDACTOR.text(text)
@@ -196,6 +209,9 @@ LOG = "\n".join(
         "the last line without an end",
     ]
 ).encode()
+SHORT_LOG = "\n".join(
+    [f"using {SECRET} and {SECRET}{SECRET}", MANY_LINES, PEM[:400], *(values[0] for values in SHAPED.values())]
+).encode()
 WHOLE = in_pieces(REDACTOR, LOG, [])
 
 
@@ -208,6 +224,17 @@ def test_a_stream_in_one_piece_is_like_the_text():
 @settings(deadline=None)
 def test_a_stream_may_be_cut_anywhere(cuts):
     assert in_pieces(REDACTOR, LOG, cuts) == WHOLE
+
+
+def test_a_stream_may_be_cut_at_each_byte():
+    """At all places, one by one; the full run has the long log, and two cuts close to each other as well."""
+    log = LOG if FULL else SHORT_LOG
+    whole = in_pieces(REDACTOR, log, [])
+    for cut in range(len(log) + 1):
+        assert in_pieces(REDACTOR, log, [cut]) == whole, cut
+        if FULL:
+            assert in_pieces(REDACTOR, log, [cut, cut + 3]) == whole, cut
+    record("3.3", "cuts of a redacted stream", places=len(log) + 1)
 
 
 def test_a_stream_byte_by_byte():
@@ -289,18 +316,21 @@ HOSTILE += [
 ]
 
 
+def cost(unit, size):
+    """CPU seconds for a stream of ``size`` bytes, in chunks and then once more as one piece."""
+    data = unit * (size // len(unit))
+    began = time.process_time()
+    stream = REDACTOR.stream()
+    for at in range(0, len(data), 65536):
+        stream.feed(data[at : at + 65536])
+    stream.close()
+    REDACTOR.tail(data, 0)
+    return time.process_time() - began
+
+
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_is_linear_in_hostile_text(unit):
-    def cost(size):
-        data = unit * (size // len(unit))
-        began = time.process_time()
-        stream = REDACTOR.stream()
-        for at in range(0, len(data), 65536):
-            stream.feed(data[at : at + 65536])
-        stream.close()
-        return time.process_time() - began
-
-    cost(65536)
-    small = min(cost(1 << 17) for _ in range(3))
-    large = cost(1 << 19)
-    assert large < 4 * small * 4 + 0.2, "four times the text may cost about four times as much, not sixteen"
+    """Four times the text costs about four times as much, and not sixteen times."""
+    small = min(cost(unit, 1 << 16) for _ in range(4))
+    large = min(cost(unit, 1 << 18) for _ in range(2))
+    assert large < 8 * small + 0.005
