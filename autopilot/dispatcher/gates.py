@@ -146,13 +146,14 @@ class Circumstances:
 
     Attributes:
         running: tasks that are held now.
-        workdir: where the task would work.
+        project: the folder that contains the root; workdir: where the task would work.
         protects: tells which of a task's ``touches`` are protected paths.
     """
 
     now: datetime
     dependencies: Dependencies
     running: tuple[Running, ...]
+    project: str
     workdir: str
     protects: Callable[[Task], str | None]
 
@@ -164,7 +165,7 @@ def refusals(task: Task, record: TaskRecord, around: Circumstances) -> Iterator[
     yield "dependencies", around.dependencies.refusal(task)
     yield "attempts", _no_attempt_left(task, record)
     yield "budget", _budget_spent(task, record)
-    yield "origin", _not_approved(task)
+    yield "origin", _not_approved(task, around)
     yield "workspace", _no_workspace(task, around)
     yield "protected paths", _protected(task, around)
     yield "overlaps", _overlaps(task, around)
@@ -218,14 +219,19 @@ def _budget_spent(task: Task, record: TaskRecord) -> Refusal | None:
     return Refusal(gate="budget", reason=reason, block=True)
 
 
-def _not_approved(task: Task) -> Refusal | None:
-    shell = task.command is not None or bool(task.verify)
-    if task.origin is None or not shell:
+def _not_approved(task: Task, around: Circumstances) -> Refusal | None:
+    if task.origin is None:
+        return None
+    if task.command is not None or task.verify:
+        wish, what = "run commands on this machine", "`command` and `verify`"
+    elif os.path.commonpath([around.project, around.workdir]) != around.project:
+        wish, what = f"work in {around.workdir}, outside of this project", "`repo`"
+    else:
         return None
     reason = Reason(
         code="origin_not_approved",
-        message=f"it came from {task.origin} and wants to run commands on this machine",
-        hint="read its `command` and `verify`; to approve, remove the `origin` line from the file",
+        message=f"it came from {task.origin} and wants to {wish}",
+        hint=f"read its {what}; to approve, remove the `origin` line from the file",
     )
     return Refusal(gate="origin", reason=reason, block=True)
 

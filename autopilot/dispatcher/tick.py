@@ -315,6 +315,7 @@ class Dispatcher:
             now=self._clock.now(),
             dependencies=self._dependencies,
             running=(*self._running.values(), *(planned or ())),
+            project=self._control.root.project,
             workdir=workdir_of(self._control.root, task),
             protects=lambda one: protected_touch(one, self._settings),
         )

@@ -45,8 +45,11 @@ def incapacity(task: Task, contender: Contender, *, named: bool) -> str | None:
         return f"lacks {_list(missing)}, which the task requires"
     if task.command is not None and SHELL not in info.capabilities:
         return "runs no commands: it lacks the capability shell"
-    if task.command is None and not named and is_shell_only(info.capabilities):
-        return "is a shell, and the task is prose; a shell gets prose only when the task names it"
+    if task.command is None and is_shell_only(info.capabilities):
+        if not named:
+            return "is a shell, and the task is prose; a shell gets prose only when the task names it"
+        if task.origin:
+            return f"is a shell, and the task came from {task.origin}: a shell runs only what a person here wrote"
     return contender.accepts(task) if contender.accepts else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -403,6 +404,37 @@ def test_a_task_from_elsewhere_runs_no_shell(arena: Any) -> None:
     arena.task("import", command="echo hi", origin="importer")
     arena.tick()
     assert (arena.status("import"), arena.reason("import")) == ("blocked", "origin_not_approved")
+    arena.file("import").write_text(arena.file("import").read_text().replace("origin: importer\n", ""))
+    started = [*arena.tick().started, *arena.tick().started]
+    assert [one.task_id for one in started] == ["import"], "a person has approved it"
+
+
+@pytest.mark.parametrize("repo", ["..", "/", "~", "inside/../.."])
+def test_a_strangers_task_stays_inside_the_project(arena: Any, repo: str) -> None:
+    arena.executor("agent")
+    (Path(arena.root.project) / "inside").mkdir()
+    arena.task("import", origin="importer", repo=repo)
+    arena.task("fine", origin="importer", repo="inside")
+    arena.task("mine", repo=repo)
+    assert {one.task_id for one in arena.tick().started} == {"fine", "mine"}
+    assert arena.reason("import") == "origin_not_approved"
+
+
+def test_inside_is_a_matter_of_folders_and_not_of_letters(arena: Any) -> None:
+    arena.executor("agent")
+    beside = Path(arena.root.project + "-beside")
+    beside.mkdir()
+    (Path(arena.root.project) / "bridge").symlink_to(beside)
+    arena.task("beside", origin="importer", repo=str(beside))
+    arena.task("bridge", origin="importer", repo="bridge")
+    assert arena.tick().started == ()
+    assert arena.reason("beside") == arena.reason("bridge") == "origin_not_approved"
+
+
+def test_a_strangers_script_is_no_script(arena: Any) -> None:
+    arena.executor("shell", "shell")
+    arena.task("import", origin="importer", executor="shell")
+    assert arena.tick().started == ()
 
 
 def test_a_repo_that_is_missing_is_waited_for(arena: Any) -> None:
