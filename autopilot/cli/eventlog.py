@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def tail(
 ) -> None:
     """Print the last events, and with -f those to come.
 
-    With -o ndjson the log's lines come out as they are, byte for byte.
+    With -o ndjson the log's lines come out as they are, byte for byte; on a terminal, what could control it is
+    escaped.
     """
     log = app.control.log
     wanted: dict[str, Any] = {
@@ -140,8 +142,10 @@ def _whole_id(app: App, task: str | None) -> str | None:
 
 
 def _print(form: str, records: Iterable[Record]) -> None:
-    if form == "ndjson":
+    if form == "ndjson" and not sys.stdout.isatty():
         write_bytes(b"".join(record.line + b"\n" for record in records))
+    elif form == "ndjson":
+        print_rows(form, [record.data for record in records], COLUMNS)
     else:
         print_rows(form, list(_once(records)), COLUMNS)
 

@@ -7,7 +7,6 @@ escaped.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -18,8 +17,6 @@ __all__ = ["Column", "print_lines", "print_record", "print_rows", "to_json"]
 
 Row = Mapping[str, Any]
 
-# What JSON may hold as it is, but a terminal would act on, or a line reader break at.
-_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _SHORT = 1000
 
 
@@ -86,7 +83,12 @@ def print_lines(lines: Iterable[str]) -> None:
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """JSON that is also harmless on a terminal, and one line where ``indent`` is None."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=_jsonable)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    from autopilot.system.sanitize import escaped
+
+    # What JSON may hold as it is, but a terminal would act on, or a line reader break at.
+    return escaped(text, lambda character: json.dumps(character)[1:-1])
 
 
 def _jsonable(value: object) -> object:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 
-__all__ = ["visible"]
+__all__ = ["escaped", "visible"]
 
 LINE_LIMIT = 2000
 """Characters that a line may have unless the caller says otherwise."""
@@ -27,12 +28,17 @@ def visible(text: str, *, limit: int = LINE_LIMIT) -> str:
     Args:
         limit: characters a line may have; the rest becomes ``… (+N characters)``. 0 for no limit.
     """
-    # All that is dangerous is unprintable, and most text is printable: it never pays for the pattern.
-    harmless = text.replace("\n", "").replace("\t", "").isprintable()
-    safe = text if harmless else _pattern().sub(_escape, text)
+    safe = escaped(text, _escape)
     if limit <= 0 or len(safe) <= limit:
         return safe
     return "\n".join(_cut(line, limit) for line in safe.split("\n"))
+
+
+def escaped(text: str, escape: Callable[[str], str]) -> str:
+    """``text`` with every character that ``visible`` would show put into other words, newlines and tabs left."""
+    # All that is dangerous is unprintable, and most text is printable: it never pays for the pattern.
+    harmless = text.replace("\n", "").replace("\t", "").isprintable()
+    return text if harmless else _pattern().sub(lambda match: escape(match[0]), text)
 
 
 @functools.cache
@@ -40,8 +46,8 @@ def _pattern() -> re.Pattern[str]:
     return re.compile(_DANGEROUS)
 
 
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match.group())
+def _escape(character: str) -> str:
+    code = ord(character)
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from autopilot.cli.app import App, pass_app, root_option
 from autopilot.cli.attempts import attempt_numbers, last_attempt, run_folder
 from autopilot.cli.find import complete_ids, find_id
 from autopilot.cli.stdout import flush, write, write_bytes
-from autopilot.errors import NotFoundError
+from autopilot.errors import NotFoundError, UsageError
 
 __all__ = ["logs"]
 
@@ -27,7 +28,7 @@ _NAP_S = 0.1
     "--attempt", metavar="N", type=click.IntRange(min=1), help="The attempt's number; the last one by default."
 )
 @click.option("--stderr", "errors", is_flag=True, help="What it wrote to stderr instead of stdout.")
-@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included.")
+@click.option("--raw", is_flag=True, help="The bytes as they are, control characters included; not to a terminal.")
 @root_option
 @pass_app
 def logs(app: App, *, task_id: str, follow: bool, attempt: int | None, errors: bool, raw: bool) -> None:
@@ -35,6 +36,10 @@ def logs(app: App, *, task_id: str, follow: bool, attempt: int | None, errors: b
 
     Control characters are made visible, because what agents print is never trusted; --raw leaves them.
     """
+    if raw and sys.stdout.isatty():
+        raise UsageError(
+            "--raw would hand this terminal over to what an agent printed", hint="send it to a file or a pipe"
+        )
     task_id = find_id(app, task_id)
     number = _attempt(app, task_id, attempt, follow)
     path = os.path.join(run_folder(app.control, task_id, number), "stderr.log" if errors else "stdout.log")
