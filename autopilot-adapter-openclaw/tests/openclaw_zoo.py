@@ -88,6 +88,7 @@ class Peer:
         asked: the POSTs that came in.
         gets: how many GETs did.
         gave_up: set when the other side closed a connection on which we were silent.
+        heedless: whether POSTs are answered before their bodies are read.
     """
 
     def __init__(
@@ -95,12 +96,14 @@ class Peer:
         *script: Behaviour,
         open_paths: tuple[str, ...] = ("/v1/responses", "/hooks/agent"),
         tls: ssl.SSLContext | None = None,
+        heedless: bool = False,
     ) -> None:
         self.script = list(script)
         self.open_paths = open_paths
         self.asked: list[Asked] = []
         self.gets = 0
         self.gave_up = threading.Event()
+        self.heedless = heedless
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._tls = tls
@@ -122,16 +125,20 @@ class Peer:
         with contextlib.suppress(OSError), peer:
             if self._tls:
                 peer = self._tls.wrap_socket(peer, server_side=True)
-            request = _request(peer)
+            request = _request(peer, heedless=self.heedless)
             if request.method == "GET":
                 self.gets += 1
                 peer.sendall(self._get(request.path))
                 return
             self.asked.append(request)
-            behave = self.script[min(len(self.asked), len(self.script)) - 1]
+            behave = self.behaviour(request)
             behave(peer)
             if behave is hang:
                 self.gave_up.set()
+
+    def behaviour(self, asked: Asked) -> Behaviour:
+        """What to do about a POST that came in."""
+        return self.script[min(len(self.asked), len(self.script)) - 1]
 
     def _get(self, path: str) -> bytes:
         if path == "/readyz":
@@ -149,12 +156,14 @@ def peer(*script: Behaviour, **more: Any) -> Iterator[Peer]:
         one.close()
 
 
-def _request(peer: socket.socket) -> Asked:
+def _request(peer: socket.socket, *, heedless: bool = False) -> Asked:
     file = peer.makefile("rb")
     method, path, _ = file.readline().decode().split(" ", 2)
     headers: dict[str, str] = {}
     while line := file.readline().decode().strip():
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
+    if heedless:
+        return Asked(method, path, headers, None)
     body = file.read(int(headers.get("content-length") or 0))
     return Asked(method, path, headers, json.loads(body) if body else None)

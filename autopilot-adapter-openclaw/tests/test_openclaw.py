@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import re
 import shutil
 import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,8 @@ DONE = {
     "usage": {"input_tokens": 1000, "output_tokens": 50, "input_tokens_details": {"cached_tokens": 200}},
 }
 RAN = {"ok": True, "runId": "run-1", "completion": {"status": "ok", "replyDisposition": "visible"}}
+EITHER = {**DONE, **RAN}
+"""A good answer at both doors."""
 
 
 def recorded(case: str) -> Answer:
@@ -233,6 +238,7 @@ def test_a_retry_after_that_is_none(told: str | None) -> None:
 
 
 @given(st.text(max_size=60) | st.integers().map(str) | st.floats().map(str))
+@settings(deadline=None)
 def test_any_retry_after_is_survived(told: str) -> None:
     at = reset_time(told, NOW)
     assert at is None or timedelta(seconds=1) <= at - NOW <= timedelta(hours=1)
@@ -251,7 +257,7 @@ BODIES = output_lines(
     BODIES.map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary(max_size=200),
     st.none() | st.text(max_size=30),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_answer_is_judged_and_only_a_good_one_is_a_success(
     door: str, status: int, body: bytes, retry_after: str | None
 ) -> None:
@@ -400,11 +406,101 @@ def test_a_prompt_that_the_webhook_cannot_take_is_not_sent(bench: Bench) -> None
     assert outcome.hint
 
 
+# ---------------------------------------------------------------------- an attempt that never came to its end
+
+
+def runs(bench: Bench, number: int) -> dict[str, Any]:
+    """What makes a context that of the task's attempt ``number``, in the same place as the others."""
+    folder = bench.folder / "runs" / str(number)
+    folder.mkdir(parents=True)
+    return {"number": number, "run_dir": str(folder)}
+
+
+def test_a_killed_attempts_run_is_joined_by_its_key(bench: Bench) -> None:
+    with peer(reset) as one:
+        hook(bench, one, **runs(bench, 1))
+    with peer(answer(200, RAN)) as one:
+        assert hook(bench, one, **runs(bench, 2)).kind is K.SUCCEEDED
+    assert one.asked[0].headers["idempotency-key"] == "fix-it.1"
+    with peer(answer(200, RAN)) as one:
+        hook(bench, one, **runs(bench, 4))
+    assert one.asked[0].headers["idempotency-key"] == "fix-it.1", "attempt 2 was killed, and 3 before it could ask"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "key"),
+    [
+        ({"kind": "unavailable", "evidence": {"run_may_go_on": True}}, "fix-it.1"),
+        ({"kind": "executor_broken", "evidence": {}}, "fix-it.1"),
+        ({"kind": "unavailable", "evidence": {}}, "fix-it.2"),
+        ({"kind": "failed", "evidence": {"run_may_go_on": "yes"}}, "fix-it.2"),
+        ({"kind": "timed_out"}, "fix-it.2"),
+        ({"kind": "cancelled"}, "fix-it.2"),
+        ("nonsense", "fix-it.2"),
+    ],
+)
+def test_a_run_whose_end_is_known_is_not_asked_for_again(bench: Bench, outcome: Any, key: str) -> None:
+    with peer(reset) as one:
+        assert hook(bench, one, **runs(bench, 1)).evidence == {"run_may_go_on": True}
+    (bench.folder / "runs/1/result.json").write_text(json.dumps({"outcome": outcome}))
+    with peer(answer(200, RAN)) as one:
+        hook(bench, one, **runs(bench, 2))
+    assert one.asked[0].headers["idempotency-key"] == key
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"key": "fix-it.1"}',
+        b'{"key": "other.1", "words": WORDS}',
+        b'{"key": "fix-it.1\\r\\nX: y", "words": WORDS}',
+        b'{"key": ["fix-it.1"], "words": WORDS}',
+    ],
+)
+def test_a_record_that_is_not_ours_is_not_believed(bench: Bench, forged: bytes) -> None:
+    """An agent can write there."""
+    with peer(reset) as one:
+        hook(bench, one, **runs(bench, 1))
+    place = bench.folder / "runs/1/request.json"
+    words = json.dumps(json.loads(place.read_bytes())["words"]).encode()
+    place.write_bytes(forged.replace(b"WORDS", words))
+    with peer(answer(200, RAN)) as one:
+        hook(bench, one, **runs(bench, 2))
+    assert one.asked[0].headers["idempotency-key"] == "fix-it.2"
+
+
+def test_a_record_behind_a_link_is_not_read_and_not_written(bench: Bench, tmp_path: Path) -> None:
+    with peer(reset) as one:
+        hook(bench, one, **runs(bench, 1))
+    here, elsewhere = bench.folder / "runs/1/request.json", tmp_path / "elsewhere.json"
+    here.rename(elsewhere)
+    before = elsewhere.read_bytes()
+    here.symlink_to(elsewhere)
+    again = runs(bench, 2)
+    (Path(again["run_dir"]) / "request.json").symlink_to(elsewhere)
+    with peer(answer(200, RAN)) as one:
+        hook(bench, one, **again)
+    assert one.asked[0].headers["idempotency-key"] == "fix-it.2"
+    assert elsewhere.read_bytes() == before
+
+
+def test_a_changed_task_is_another_run(bench: Bench) -> None:
+    with peer(reset) as one:
+        hook(bench, one, **runs(bench, 1))
+    with peer(answer(200, RAN)) as one:
+        hook(bench, one, task=Task(id="fix-it", title="Fix it well"), **runs(bench, 2))
+    assert one.asked[0].headers["idempotency-key"] == "fix-it.2"
+
+
 # ---------------------------------------------------------------------- hostile peers
 
 GZIPPED = gzip.compress(b"0" * 50_000_000)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 DATE = "Sun, 22 Nov 2099 11:00:00 GMT"
+GOOD = json.dumps(EITHER).encode()
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 ZOO: dict[str, tuple[Behaviour, OutcomeKind]] = {
     "429, seconds": (answer(429, {"error": "slow down"}, Retry_After="30"), K.RATE_LIMITED),
@@ -429,13 +525,23 @@ ZOO: dict[str, tuple[Behaviour, OutcomeKind]] = {
         K.PROTOCOL_VIOLATION,
     ),
     "endless without a length": (endless(HEAD + b"\r\n", b"0" * 65536), K.PROTOCOL_VIOLATION),
-    "HTTP/1.0": (raw(b"HTTP/1.0 200 OK\r\n\r\n" + json.dumps(DONE).encode()), K.SUCCEEDED),
-    "chunked": (
-        raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
-            % (len(json.dumps(DONE)), json.dumps(DONE).encode())),
+    "HTTP/1.0": (raw(b"HTTP/1.0 200 OK\r\n\r\n" + GOOD), K.SUCCEEDED),
+    "no length": (raw(HEAD + b"Content-Length: -5\r\n\r\n" + GOOD), K.SUCCEEDED),
+    "chunked": (raw(CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)), K.SUCCEEDED),
+    "two answers": (
+        raw(HEAD + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD + b"HTTP/1.1 500 Oops\r\n\r\n"),
         K.SUCCEEDED,
     ),
-    "a broken chunk": (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}"), K.UNAVAILABLE),
+    "a bad end of chunks": (raw(CHUNKED + b"%x\r\n%s\r\nzz\r\n\r\n" % (len(GOOD), GOOD)), K.UNAVAILABLE),
+    "a broken chunk": (raw(CHUNKED + b"zz\r\n{}"), K.UNAVAILABLE),
+    "a chunk of many exabytes": (raw(CHUNKED + b"f" * 15 + b"\r\n{}"), K.UNAVAILABLE),
+    "a chunk of less than nothing": (raw(CHUNKED + b"-5\r\n{}"), K.UNAVAILABLE),
+    "an endless size of a chunk": (endless(CHUNKED + b"5;", b"x" * 65536), K.UNAVAILABLE),
+    "a list of codings": (answer(200, EITHER, Content_Encoding="deflate, br"), K.PROTOCOL_VIOLATION),
+    "no UTF-8": (answer(200, b"\xff\xfe\x00"), K.PROTOCOL_VIOLATION),
+    "a status of none": (raw(b"HTTP/1.1 -200 OK\r\n\r\n" + GOOD), K.UNAVAILABLE),
+    "a status nobody knows": (answer(999, EITHER), K.UNAVAILABLE),
+    "another protocol": (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"), K.PROTOCOL_VIOLATION),
     "endless headers": (endless(b"HTTP/1.1 200 OK\r\n", b"X-Y: " + b"z" * 5000 + b"\r\n"), K.UNAVAILABLE),
     "cut": (raw(HEAD + b"Content-Length: 1000\r\n\r\n{"), K.UNAVAILABLE),
     "reset": (reset, K.UNAVAILABLE),
@@ -443,19 +549,51 @@ ZOO: dict[str, tuple[Behaviour, OutcomeKind]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("door", ["responses", "hook"])
 @pytest.mark.parametrize("name", ZOO)
-def test_a_peer_of_the_zoo(bench: Bench, name: str) -> None:
+def test_a_peer_of_the_zoo(bench: Bench, name: str, door: str) -> None:
+    """Each has its kind of outcome, starts one run at most, gets its door's token only, and fills no memory."""
     behaviour, kind = ZOO[name]
-    with peer(behaviour) as one:
-        outcome = bench.run(one)
+    with peer(behaviour) as one, bounded_memory():
+        outcome = bench.run(one, {"door": door})
     assert outcome.kind is kind, outcome
     assert outcome.message
+    if door == "responses":
+        assert len(one.asked) == 1, "it has no key: every request is a run"
+    assert {asked.headers.get("idempotency-key") for asked in one.asked} <= {"fix-it.1", None}
+    assert {asked.headers["authorization"] for asked in one.asked} == {f"Bearer {SECRETS[door == 'hook']}"}
     if "seconds" in name:
         assert outcome.reset_at is not None
         assert timedelta(0) < outcome.reset_at - datetime.now(UTC) <= timedelta(seconds=30)
     if "date" in name:
         assert outcome.reset_at is not None
         assert timedelta(minutes=50) < outcome.reset_at - datetime.now(UTC) <= timedelta(hours=1)
+
+
+@contextlib.contextmanager
+def bounded_memory() -> Iterator[None]:
+    """Within, the resident memory of this process, at its highest, may grow by a few buffers."""
+    before = _high_water(reset=True)
+    yield
+    grown = _high_water() - before
+    assert grown < 16 * 1024, f"it grew by {grown} KiB"
+
+
+def _high_water(*, reset: bool = False) -> int:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+    return int(found.group(1)) if found else 0
+
+
+def test_the_memory_is_really_looked_at() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("no /proc here: memory is not measured")
+    with pytest.raises(AssertionError, match="it grew by"), bounded_memory():
+        bytes(range(256)) * (32 * 4096)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -467,13 +605,22 @@ def test_a_redirect_never_gets_the_token(bench: Bench, status: int, door: str) -
     assert (thief.asked, thief.gets, len(one.asked)) == ([], 0, 1)
 
 
+@pytest.mark.parametrize("door", ["responses", "hook"])
 @pytest.mark.parametrize(
-    "data", [HEAD + b"X: " + b"y" * 1000, HEAD + b"Content-Length: 1000\r\n\r\n" + b" " * 1000]
+    "behaviour",
+    [
+        hang,
+        dribble(HEAD + b"X: " + b"y" * 1000, 0.1),
+        dribble(HEAD + b"Content-Length: 1000\r\n\r\n" + b" " * 1000, 0.1),
+        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        endless(CHUNKED + b"0\r\n", b"X-More: of it\r\n" * 1000),
+    ],
+    ids=["never", "headers by the byte", "body by the byte", "endless interim answers", "endless trailers"],
 )
-def test_a_peer_that_dribbles_cannot_stretch_the_deadline(bench: Bench, data: bytes) -> None:
+def test_a_peer_that_dribbles_cannot_stretch_the_deadline(bench: Bench, behaviour: Behaviour, door: str) -> None:
     started = time.monotonic()
-    with peer(dribble(data, 0.1)) as one:
-        outcome = bench.run(one, deadline_s=1.5)
+    with peer(behaviour) as one, bounded_memory():
+        outcome = bench.run(one, {"door": door}, deadline_s=1)
     assert outcome.kind is K.TIMED_OUT
     assert time.monotonic() - started < 50, "every byte brought a new deadline"
 
@@ -485,6 +632,26 @@ def test_a_late_answer_is_taken(bench: Bench) -> None:
 
     with peer(late) as one:
         assert bench.run(one).kind is K.SUCCEEDED
+
+
+def test_an_answer_after_the_deadline_is_not_taken(bench: Bench) -> None:
+    gone = threading.Event()
+
+    def late(connection: Any) -> None:
+        gone.wait(30)
+        answer(200, DONE)(connection)
+
+    with peer(late) as one:
+        outcome = bench.run(one, deadline_s=0.5)
+        gone.set()
+    assert outcome.kind is K.TIMED_OUT
+
+
+def test_an_answer_before_the_request_is_read_is_heard(bench: Bench) -> None:
+    """A gateway that finds a prompt too long says so and hangs up; that is no broken connection."""
+    with peer(answer(413, b"Too Large"), heedless=True) as one:
+        outcome = bench.run(one, {"door": "responses"}, prompt="word " * 4_000_000)
+    assert (outcome.kind, len(one.asked)) == (K.FAILED, 1), outcome
 
 
 def test_an_answer_that_tells_our_token_back_is_not_believed_with_it(bench: Bench) -> None:
@@ -560,11 +727,14 @@ def test_plain_http_elsewhere_can_be_allowed() -> None:
 # ---------------------------------------------------------------------- TLS
 
 
-def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, str]:
+def certificate(folder: Path, name: str, *, expired: bool = False) -> tuple[ssl.SSLContext, str]:
     """A self-signed certificate, as a server's context and as the file to trust it by."""
-    key, crt = folder / "key.pem", folder / "crt.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gateway"]
-    words += ["-keyout", str(key), "-out", str(crt), "-addext", f"subjectAltName={name}"]
+    key, csr, crt = (folder / f"{kind}.pem" for kind in ("key", "csr", "crt"))
+    words = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=gateway"]
+    subprocess.run([*words, "-keyout", str(key), "-out", str(csr)], check=True, capture_output=True)
+    (folder / "names").write_text(f"subjectAltName={name}\n")
+    words = ["openssl", "x509", "-req", "-in", str(csr), "-signkey", str(key), "-out", str(crt)]
+    words += ["-extfile", str(folder / "names"), "-days", "-1" if expired else "1"]
     subprocess.run(words, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(crt, key)
@@ -573,17 +743,25 @@ def certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, str]:
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs the program openssl to make certificates")
 @pytest.mark.parametrize(
-    ("name", "trusted", "kind"),
+    ("name", "trusted", "expired", "kind"),
     [
-        ("IP:127.0.0.1", True, K.SUCCEEDED),
-        ("IP:127.0.0.1", False, K.CONFIG_ERROR),
-        ("DNS:elsewhere.example", True, K.CONFIG_ERROR),
+        ("IP:127.0.0.1", True, False, K.SUCCEEDED),
+        ("IP:127.0.0.1", False, False, K.CONFIG_ERROR),
+        ("IP:127.0.0.1", True, True, K.CONFIG_ERROR),
+        ("DNS:elsewhere.example", True, False, K.CONFIG_ERROR),
     ],
+    ids=["trusted", "self-signed", "expired", "wrong host"],
 )
 def test_only_a_certificate_that_proves_the_gateway_gets_the_token(
-    bench: Bench, tmp_path_factory: pytest.TempPathFactory, name: str, trusted: bool, kind: OutcomeKind
+    bench: Bench,
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    *,
+    trusted: bool,
+    expired: bool,
+    kind: OutcomeKind,
 ) -> None:
-    context, ca_file = certificate(tmp_path_factory.mktemp("tls"), name)
+    context, ca_file = certificate(tmp_path_factory.mktemp("tls"), name, expired=expired)
     with peer(answer(200, DONE), tls=context) as one:
         outcome = bench.run(one, {"ca_file": ca_file} if trusted else {})
     assert outcome.kind is kind, outcome

@@ -23,6 +23,7 @@ from autopilot import (
     Progress,
     SetupError,
 )
+from autopilot_adapter_openclaw import asked
 from autopilot_adapter_openclaw.address import ADDRESS_OPTIONS, Address, token_from, word_of
 from autopilot_adapter_openclaw.gateway import (
     Answer,
@@ -167,7 +168,7 @@ class OpenClawExecutor(Executor):
         context.report(
             Progress(message=f"asks {address.host}:{address.port} by /v1/responses", session_id=session)
         )
-        _record(context, door="responses", session=session, headers=headers, body=body)
+        asked.record(context, door="responses", session=session, headers=headers, body=body)
         token = token_from(context.environment, address.gateway_token_env)
         try:
             answer = call(
@@ -187,8 +188,8 @@ class OpenClawExecutor(Executor):
         return _evolved(outcome, session_id=session, model=str(model) if model else None)
 
     def _by_hook(self, context: AttemptContext, address: Address, deadline: float) -> Outcome:
-        """One run, however often its request is sent: the key joins a request to the run that is already there."""
-        key = word_of(f"{context.task.id}.{context.number}", "the idempotency key")
+        """One run, however often its request is sent, and by however many attempts: the key joins a request to the
+        run that is already there."""
         body: dict[str, Any] = {
             "message": self._prompt(context, address),
             "name": "Autopilot",
@@ -201,13 +202,15 @@ class OpenClawExecutor(Executor):
         model = context.task.model or self.options.get("model")
         if model:
             body["model"] = str(model)
+        words = asked.words_of(context, self._agent(), str(model))
+        key = asked.open_key(context, words) or word_of(f"{context.task.id}.{context.number}", "the key")
         if len(json.dumps(body)) > _HOOK_BYTES:
             return Outcome(
                 kind=OutcomeKind.FAILED,
                 message="the prompt is larger than the webhook's limit of 256 KiB",
                 hint="shorten the task, or switch gateway.http.endpoints.responses on: it takes 20 MB",
             )
-        _record(context, door="hook", key=key, body=body)
+        asked.record(context, door="hook", key=key, words=words, body=body)
         return self._joined(context, address, key, body, deadline)
 
     def _joined(
@@ -231,17 +234,22 @@ class OpenClawExecutor(Executor):
                 broken = 0 if self._clock() - began >= limit else broken + 1
                 pause = min(2.0 ** (broken - 1), _LONGEST_PAUSE_S) if broken else 0.0
                 if broken >= _BROKEN_IN_A_ROW or deadline - self._clock() <= pause:
-                    return self._lost(fault, deadline, f"run {key} may still go on in the gateway")
+                    then = f"run {key} may still go on in the gateway"
+                    return self._lost(fault, deadline, then, evidence={asked.OPEN: True})
                 self._sleep(pause)
                 continue
             return judge_hook(_without(answer, token), token=address.hook_token_env, now=datetime.now(UTC))
 
-    def _lost(self, fault: CallError, deadline: float, then: str) -> Outcome:
+    def _lost(
+        self, fault: CallError, deadline: float, then: str, *, evidence: Mapping[str, Any] | None = None
+    ) -> Outcome:
         late = self._clock() >= deadline - 0.05
         return Outcome(
             kind=OutcomeKind.TIMED_OUT if late else OutcomeKind.UNAVAILABLE,
             message=f"{fault}; {then}",
             hint=_START,
+            # At its limit the run ends by itself: the next attempt begins a new one.
+            evidence={} if late or evidence is None else evidence,
         )
 
     def _agent(self) -> str:
@@ -262,17 +270,6 @@ def _session(context: AttemptContext) -> str:
     """A session of this attempt's own; the run folder tells equal ids of two roots apart."""
     place = hashlib.sha256(os.fsencode(context.run_dir)).hexdigest()[:12]
     return f"autopilot-{context.task.id}.{context.number}-{place}"
-
-
-def _record(context: AttemptContext, *, body: Mapping[str, Any], **facts: Any) -> None:
-    """Keep what is about to be asked, durably and without the prompt (``prompt.md`` has it) and the token."""
-    told = {name: value for name, value in body.items() if name not in ("message", "input")}
-    path = os.path.join(context.run_dir, "request.json")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="ascii") as file:
-        json.dump({**facts, "body": told, "at": datetime.now(UTC).isoformat()}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _without(answer: Answer, token: str) -> Answer:

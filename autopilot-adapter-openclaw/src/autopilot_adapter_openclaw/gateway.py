@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -103,7 +104,9 @@ def call(
     try:
         connection = http.client.HTTPConnection(address.host, address.port)
         connection.sock = _Timed(peer, lambda: deadline - clock())
-        connection.request(method, address.path + path, data, sent)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # Who answers early, as with 413, may hang up on the rest of the request: the answer is there to read.
+            connection.request(method, address.path + path, data, sent)
         return _taken(connection.getresponse())
     except TimeoutError:
         raise LostAnswerError(f"no whole answer came within {limit_s:.0f} s") from None
