@@ -263,8 +263,8 @@ _TABLE = (
     Field(
         name="origin",
         kind=Kind.TEXT,
-        meaning="Who made the task when it was not a person at this machine. Until the line is removed it runs no shell, "
-        "and nothing outside of the project.",
+        meaning="Who made the task when it was not a person at this machine. Until the line is removed it runs no "
+        "shell, and nothing outside of the project.",
         example="github-issues",
     ),
     Field(

@@ -227,14 +227,15 @@ class CommandExecutorContract(ExecutorContract):
         executor, task = self._command_executor(), self.task("true")
         context = context_for(tmp_path, task)
         argv = executor.command(context).argv
-        told = {"title": word, "tags": (word,), "acceptance_criteria": (word,)}
+        told: dict[str, Any] = {"title": word, "tags": (word,), "acceptance_criteria": (word,)}
         again = executor.command(attrs.evolve(context, task=attrs.evolve(task, **told))).argv
         assert _lasting(again) == _lasting(argv), "a title is part of the prompt, not of the command line"
 
     @pytest.mark.parametrize("word", HOSTILE_WORDS, ids=ascii)
     def test_a_model_or_session_is_never_an_option(self, tmp_path: Path, word: str) -> None:
         executor, task = self._command_executor(), self.task("true")
-        for change in ({"task": attrs.evolve(task, model=word)}, {"session_id": word}):
+        changes: tuple[dict[str, Any], ...] = ({"task": attrs.evolve(task, model=word)}, {"session_id": word})
+        for change in changes:
             context = attrs.evolve(context_for(tmp_path / next(iter(change)), task), **change)
             try:
                 argv = executor.command(context).argv
