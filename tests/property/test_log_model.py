@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -76,6 +78,7 @@ class LogMachine(RuleBasedStateMachine):
         self.pruned = 0
         self.reader = Reader(f"{self.folder}/events")
         self.followed: list[int] = []
+        self.undone: set[int] = set()
         self.anchor = None
 
     def open(self) -> EventLog:
@@ -198,15 +201,33 @@ class LogMachine(RuleBasedStateMachine):
         finally:
             failpoints.disarm()
 
+    @rule(who=st.integers(0, 1), count=st.integers(1, 3))
+    def refuse_what_was_seen(self, who, count):
+        """The follower looks between the write and the fsync, which fails: the lines are cut back."""
+        drafts = self.drafts(count, 10)
+
+        def look_and_refuse(name):
+            if name == "log.append.before_sync":
+                self.look_on()
+                raise OSError(errno.EIO, "broken")
+
+        with mock.patch("autopilot.events.append.failpoint", look_and_refuse), pytest.raises(StorageError):
+            self.logs[who].append(drafts)
+        self.undone |= {draft.payload["n"] for draft in drafts}
+
     # ------------------------------------------------------------------ what is seen
 
-    @rule()
-    def follow(self):
+    def look_on(self):
         self.followed += [
             record.data["payload"]["n"]
             for record in self.reader.records()
             if record.data["event_type"] == "task.created"
         ]
+
+    @rule()
+    def follow(self):
+        self.look_on()
+        self.followed = [n for n in self.followed if n not in self.undone]
         assert self.followed[-1:] == self.events[-1:] or len(self.events) == self.pruned
         assert sorted(set(self.followed)) == self.followed
         assert set(self.events[self.pruned :]) <= set(self.followed)
