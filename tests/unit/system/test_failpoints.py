@@ -108,11 +108,36 @@ def test_sleep(monkeypatch):
     assert slept == [2.5]
 
 
-@pytest.mark.parametrize("part, left", [(0, b""), (3, b"012"), (-1, b"012345678"), (99, b"0123456789")])
+@pytest.mark.parametrize("part, left", [(0, b""), (3, b"012"), (-1, b"012345678"), ("half", b"01234")])
 def test_a_torn_write_reaches_the_file_in_part_and_kills(written, part, left):
     failpoints.arm(f"w=torn:{part}")
     assert end_of(lambda: put(written, b"0123456789"))[1] == signal.SIGKILL
     assert written.read_bytes() == left
+
+
+class KilledError(BaseException):
+    """In the place of a death that no measurement of this process survives."""
+
+
+@pytest.mark.parametrize("action, left", [("kill", b""), ("torn:4", b"0123"), ("torn:99", b"0123456789")])
+def test_nothing_is_written_after_the_kill(written, monkeypatch, action, left):
+    def die(pid, number):
+        assert (pid, number) == (os.getpid(), signal.SIGKILL)
+        raise KilledError
+
+    monkeypatch.setattr("os.kill", die)
+    failpoints.arm(f"w={action}")
+    with pytest.raises(KilledError):
+        put(written, b"0123456789")
+    assert written.read_bytes() == left
+
+
+def test_a_star_counts_the_passes_of_all_names():
+    failpoints.arm("*=EIO@3")
+    failpoint("a")
+    failpoint("b")
+    with pytest.raises(OSError):
+        failpoint("a")
 
 
 def test_short_writes_are_gone_on_with(written, monkeypatch):
