@@ -315,14 +315,57 @@ def test_failpoints_name_every_step_of_an_append(log, tmp_path, drafts):
     assert passes.read_text().split() == ["log.append.write", "log.append.before_sync", "log.append.synced"]
 
 
-@pytest.mark.parametrize("durability, fsyncs", [("full", True), ("process", False)])
-def test_durability_decides_about_fsync(make_log, drafts, monkeypatch, durability, fsyncs):
-    log = make_log(durability=durability)
-    log.append(drafts(1))
-    synced = []
-    monkeypatch.setattr("os.fsync", synced.append)
-    log.append(drafts(5))
-    assert len(synced) == (1 if fsyncs else 0)
+@pytest.fixture
+def synced(monkeypatch, folder) -> list[str]:
+    """What is fsynced, seen from the log's parent."""
+    names: list[str] = []
+    here = os.path.dirname(folder)
+    monkeypatch.setattr(
+        "os.fsync", lambda fd: names.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), here))
+    )
+    return names
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc to name what is fsynced")
+class TestDurability:
+    def test_full_covers_names_and_lines(self, make_log, folder, drafts, synced):
+        log = make_log(durability="full")
+        log.append(drafts(1))
+        assert synced == [".", "events", "events/events.ndjson"]
+        synced.clear()
+        log.append(drafts(5))
+        assert synced == ["events/events.ndjson"]
+        synced.clear()
+        log.rotate()
+        assert synced == ["events/events.ndjson", "events", "events/events.ndjson"]
+        synced.clear()
+        with Path(folder, "events.ndjson").open("ab") as file:
+            file.write(b"torn")
+        log.append(drafts(1))
+        assert synced == ["events/events.ndjson.torn", "events", "events/events.ndjson"]
+
+    def test_process_needs_none(self, make_log, folder, drafts, synced):
+        log = make_log()
+        log.append(drafts(1))
+        log.rotate()
+        with Path(folder, "events.ndjson").open("ab") as file:
+            file.write(b"torn")
+        log.append(drafts(1))
+        log.gc(keep_bytes=0)
+        assert synced == []
+
+
+def test_the_lines_of_other_writers_need_not_be_read(make_log, drafts, monkeypatch):
+    one, two = make_log(), make_log()
+    one.append(drafts(100))
+    two.append(drafts(1))
+    read = []
+    real = os.pread
+    monkeypatch.setattr("os.pread", lambda fd, size, at: read.append(size) or real(fd, size, at))
+    for _ in range(3):
+        one.append(drafts(1))
+        two.append(drafts(1))
+    assert sum(read) < 6 * 100, "more than the head file each time"
 
 
 def test_the_limit_of_open_files_is_a_storage_error(make_log, drafts):

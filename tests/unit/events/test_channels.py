@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autopilot.errors import NotFoundError, UsageError
+from autopilot.errors import NotFoundError, StorageError, UsageError
 from autopilot.events.channels import Channels, Cursors
 from autopilot.models import Event
+from autopilot.system import failpoints
 
 
 @pytest.fixture
@@ -95,6 +96,14 @@ class TestCursors:
         assert Cursors(str(tmp_path / "state" / "cursors"), sync=False).load("me") == "3:15"
         assert os.listdir(tmp_path / "state" / "cursors") == ["me"]
 
+    @pytest.mark.parametrize("step", ["write", "synced", "rename"])
+    def test_a_refused_save_leaves_the_old_one(self, cursors, step):
+        cursors.save("me", "3:14")
+        failpoints.arm(f"cursor.save.{step}=ENOSPC")
+        with pytest.raises(StorageError):
+            cursors.save("me", "3:15")
+        assert cursors.load("me") == "3:14"
+
     def test_a_cursor_can_be_forgotten(self, cursors):
         cursors.save("me", "3:14")
         cursors.remove("me")
@@ -105,8 +114,9 @@ class TestCursors:
     @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", ".hidden", "x" * 81, "a\n"])
     def test_malformed_names_are_refused(self, cursors, name):
         for call in (cursors.load, cursors.remove, lambda name: cursors.save(name, "1:0")):
-            with pytest.raises(UsageError, match="no cursor name"):
+            with pytest.raises(UsageError, match="no cursor name") as caught:
                 call(name)
+            assert "letters, digits" in caught.value.hint
 
     def test_nonsense_is_neither_saved_nor_loaded(self, cursors, tmp_path):
         with pytest.raises(UsageError, match="no cursor"):

@@ -91,10 +91,36 @@ def test_instants_are_brought_to_one_width():
     assert read["timestamp"] == "2026-11-22T09:14:03.000000Z"
 
 
+def test_what_is_nearly_an_instant_is_refused():
+    text = "2026-11-22T09:14:03.123456Z"
+    assert make({}, timestamp=text).fields["timestamp"] == text
+    assert make({}, timestamp=text.replace("T", " ")).fields["timestamp"] == text
+    for position in {*range(len(text))} - {10}:
+        with pytest.raises(UsageError, match="no instant"):
+            make({}, timestamp=f"{text[:position]}x{text[position + 1 :]}")
+
+
 class TestCutting:
     def test_a_payload_that_fits_is_kept(self):
         text = "x" * (MAX_LINE - 5000)
         assert lined({"text": text})["payload"]["text"] == text
+
+    @pytest.mark.parametrize("over", [0, 1])
+    def test_the_longest_that_fits(self, over):
+        """4 KiB of a line are for the other keys."""
+        length = MAX_LINE - 4096 - len('{"text":""}') + over
+        text = "x" * length
+        assert lined({"text": text})["payload"]["text"] == ({"cut": length + 2} if over else text)
+
+    @pytest.mark.parametrize("over", [0, 1])
+    def test_the_most_small_values_that_fit(self, over):
+        """What is cut down to is measured as well."""
+        few = {f"{n:06}": "x" * 4000 for n in range((MAX_LINE - 4096) // 4012)}
+        room = MAX_LINE - 4096 - len(json.dumps({**few, "big": {"cut": 5002}, "r": ""}, separators=(",", ":")))
+        payload = {**few, "big": "y" * 5000, "r": "z" * (room + over)}
+        read = lined(payload)["payload"]
+        assert read.get("r") == (None if over else "z" * room)
+        assert ("cut" in read) is bool(over)
 
     def test_long_values_give_way_to_their_length(self):
         encoded = make({"attempt": 3, "log": "x" * (3 << 20)})

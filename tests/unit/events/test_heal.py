@@ -43,7 +43,7 @@ def test_a_torn_end_is_moved_aside_before_the_append(make_log, folder, drafts):
     assert [event.event_type for event in seen] == ["log.healed", "task.created"]
     report = log.verify()
     assert report.ok
-    assert "fragment of 40 bytes was healed" in report.notes[0]
+    assert report.notes == ("events.ndjson:2: a fragment of 40 bytes was healed",)
 
 
 def test_readers_ignore_a_torn_end_and_change_nothing(log, folder, drafts):

@@ -175,6 +175,7 @@ class TestGc:
         assert names(folder)[-1] == "events.ndjson"
         assert report.events == sum(item["events"] for item in full.tail(1)[0].data["payload"]["removed"][-1:])
         assert report.bytes == full.tail(1)[0].data["payload"]["bytes"] > 0
+        assert [item["file"] for item in full.tail(1)[0].data["payload"]["removed"]] == before[:-1]
         verified = full.verify(anchor)
         assert verified.ok, verified
         assert any("pruned by policy" in note for note in verified.notes)
