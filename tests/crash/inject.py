@@ -5,6 +5,7 @@ A piece of work is done in a forked child. It dies at a named failpoint, or befo
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -15,14 +16,19 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import attrs
+
 from autopilot.system import failpoints
 from tests.crash.forks import in_child
 
-__all__ = ["actions_at", "dies_at_line", "line_count", "passes_of", "with_faults"]
+__all__ = ["Lines", "actions_at", "dies_at_line", "lines_of", "passes_of", "with_faults"]
 
 Work = Callable[[], object]
 
 _PACKAGE = os.path.dirname(os.path.dirname(failpoints.__file__)) + os.sep
+_WRITING = {"write", "pwrite", "open", "rename", "replace", "link", "unlink", "mkdir", "ftruncate", "chmod"}
+_WRITING |= {"exchange"}
+"""What changes the disk: functions of ``os``, and the one of ours that goes around it."""
 
 
 def passes_of(work: Work) -> list[tuple[str, int]]:
@@ -59,49 +65,82 @@ def with_faults(spec: str, work: Work) -> Work:
     return armed
 
 
-def line_count(work: Work, *places: str) -> int:
-    """How many lines of the package the undisturbed work executes.
+@attrs.frozen
+class Lines:
+    """The lines that a piece of work executes.
+
+    Attributes:
+        count: how many.
+        telling: those before which something was written since the line before. Death before any other line
+            leaves what death before the last of these leaves: the same disk, and no process.
+    """
+
+    count: int
+    telling: tuple[int, ...]
+
+
+def lines_of(work: Work, *places: str) -> Lines:
+    """The lines of the package that the undisturbed work executes.
 
     Args:
-        places: whose lines count: paths of files or folders, those of the package when there are none.
+        places: whose lines count: beginnings of paths, the whole package when there are none.
     """
     with tempfile.NamedTemporaryFile("r") as told:
 
         def counted() -> None:
-            Path(told.name).write_text(str(_trace(work, places, 0)))
+            tracer = _Tracer(places, 0)
+            tracer.run(work)
+            Path(told.name).write_text(json.dumps([tracer.lines, tracer.telling]))
 
         assert in_child(counted) == 0
-        return int(told.read())
+        count, telling = json.loads(told.read())
+    return Lines(count, tuple(telling))
 
 
 def dies_at_line(number: int, work: Work, *places: str) -> Work:
-    """The work, killed before it executes its ``number``-th line of the package."""
-    return lambda: _trace(work, places, number)
+    """The work, killed before it executes its ``number``-th line."""
+    return lambda: _Tracer(places, number).run(work)
 
 
-def _trace(work: Work, places: tuple[str, ...], kill_at: int) -> int:
-    prefixes = places or (_PACKAGE,)
-    me, lines = os.getpid(), 0
-    wanted: dict[CodeType, bool] = {}
+class _Tracer:
+    def __init__(self, places: tuple[str, ...], kill_at: int) -> None:
+        self.lines = 0
+        self.telling: list[int] = []
+        self._prefixes = places or (_PACKAGE,)
+        self._kill_at = kill_at
+        self._wanted: dict[CodeType, bool] = {}
+        self._me = os.getpid()
+        self._written = True
 
-    def local(frame: FrameType, kind: str, _: Any) -> Any:
-        nonlocal lines
-        if kind == "line":
-            lines += 1
-            # A child of the work has inherited the count, and is somebody else.
-            if lines == kill_at and os.getpid() == me:
-                os.kill(me, signal.SIGKILL)
-        return local
+    def run(self, work: Work) -> None:
+        if not self._kill_at:
+            sys.setprofile(self._note_writing)
+        sys.settrace(self._enter)
+        try:
+            work()
+        finally:
+            sys.settrace(None)
+            sys.setprofile(None)
 
-    def trace(frame: FrameType, _: str, __: Any) -> Any:
+    def _enter(self, frame: FrameType, _: str, __: Any) -> Any:
         code = frame.f_code
-        if code not in wanted:
-            wanted[code] = code.co_filename.startswith(prefixes)
-        return local if wanted[code] else None
+        if code not in self._wanted:
+            self._wanted[code] = code.co_filename.startswith(self._prefixes)
+        return self._line if self._wanted[code] else None
 
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return lines
+    def _line(self, frame: FrameType, kind: str, _: Any) -> Any:
+        if kind == "line":
+            self.lines += 1
+            # A child of the work has inherited the count, and is somebody else.
+            if self.lines == self._kill_at and os.getpid() == self._me:
+                os.kill(self._me, signal.SIGKILL)
+            if self._written:
+                self._written = False
+                self.telling.append(self.lines)
+        return self._line
+
+    def _note_writing(self, frame: FrameType, kind: str, called: Any) -> None:
+        if kind == "c_return":
+            self._written |= called.__name__ in _WRITING
+        elif kind == "return":
+            self._written |= frame.f_code.co_name in _WRITING

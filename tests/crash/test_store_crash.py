@@ -15,7 +15,7 @@ import pytest
 
 from tests.campaign import FAST, record, size
 from tests.crash.forks import in_child
-from tests.crash.inject import actions_at, dies_at_line, line_count, passes_of, with_faults
+from tests.crash.inject import actions_at, passes_of, with_faults
 from tests.crash.life import Life, check_life, recover
 
 STEPS = ["create", "edit", "claim.lease", "claim.md", "start.lease", "beat", "cancel", "finish.lease", "finish.md"]
@@ -83,18 +83,3 @@ def test_recovery_killed_at_any_point_too() -> None:
                 crashes += 1
             check_life(folder)
     record("T1", "the store alone, recovery killed at every point", lives=len(chosen), crashes=crashes)
-
-
-@pytest.mark.timeout(1800)
-def test_killed_at_any_line() -> None:
-    """SIGKILL before the k-th line executed in the package."""
-    with tempfile.TemporaryDirectory(dir=FAST) as place:
-        total = line_count(lambda: live(Path(place)))
-    assert total > 1000
-    chosen = sorted(random.Random(7).sample(range(1, total), size(40, total - 1)))
-    for line in chosen:
-        with tempfile.TemporaryDirectory(dir=FAST) as place:
-            folder = Path(place)
-            assert in_child(dies_at_line(line, lambda folder=folder: live(folder))) == -signal.SIGKILL
-            check_life(folder)
-    record("T3", "the store alone", lines=total, kills=len(chosen), bad=0)

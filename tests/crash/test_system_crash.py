@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,9 @@ import pytest
 from tests.campaign import FAST, record, size
 from tests.crash.forks import in_child
 from tests.crash.inject import actions_at, passes_of, with_faults
-from tests.crash.scenarios import SCENARIOS, Scenario, broken_in, copy_of, warm_templates
+from tests.crash.scenarios import SCENARIOS, Scenario, broken_in, copy_of
 
 Injection = tuple[Scenario, str, int, str]
-
-
-@pytest.fixture(scope="module")
-def templates() -> Iterator[dict[str, Path]]:
-    with warm_templates() as made:
-        yield made
 
 
 def injections(templates: dict[str, Path]) -> list[Injection]:
