@@ -1,7 +1,7 @@
 """T3: the control plane, killed before any line that it executes, once, twice and three times over.
 
 The lines are those of all code that writes or decides what is written: store, event log, dispatcher, and what is
-below them. Most of them leave the same disk behind as the line before. A line before which something was written is
+below them. Most of them leave the same disk behind as the line before. One before which something was written is
 one that tells (``inject.Lines``); full runs do all that tell, and 20,000 of any kind.
 """
 
