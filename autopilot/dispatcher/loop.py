@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autopilot.dispatcher.hold import HoldMode
 from autopilot.errors import StorageError
 from autopilot.models import EventDraft
+from autopilot.system.durable import storage_error
 from autopilot.system.processes import host_id
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Loop:
 
         try:
             report = self._dispatcher.tick()
-        except StorageError as fault:
+        except (StorageError, OSError) as problem:
+            fault = self._refusal(problem)
             fresh = fault.message != self._disk_fault
             self._disk_fault = fault.message
             time.sleep(_DISK_AGAIN_S)
@@ -71,6 +73,13 @@ class Loop:
             self._disk_fault = ""
             self._tell("storage.recovered", {})
         return report
+
+    def _refusal(self, problem: StorageError | OSError) -> StorageError:
+        if isinstance(problem, OSError):
+            problem = storage_error(problem, str(problem.filename or self._control.root.folder))
+        if isinstance(problem, OSError):
+            raise problem
+        return problem
 
     def _tell(self, event_type: str, payload: dict[str, object]) -> None:
         with contextlib.suppress(StorageError):

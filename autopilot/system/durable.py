@@ -33,6 +33,10 @@ _STORAGE = {
     errno.EFBIG,
     errno.EIO,
     errno.ELOOP,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOLCK,
+    errno.ENOMEM,
 }
 _HINTS = {
     errno.ENOSPC: "free some space on that disk, then run the same command again",
@@ -40,12 +44,17 @@ _HINTS = {
     errno.EROFS: "remount it writable, or point --root at a folder that is",
     errno.EACCES: "check the owner and mode of that path",
     errno.EPERM: "check the owner and mode of that path",
+    errno.EMFILE: "raise the limit on open files (`ulimit -n`), then run the same command again",
+    errno.ENFILE: "this machine has too many files open; close some programs, then run the same command again",
+    errno.ENOLCK: "the file system gives no locks; put the root on a local disk",
+    errno.ENOMEM: "free some memory, then run the same command again",
     errno.ELOOP: "symbolic links inside the root are refused; replace it by a real file or folder",
 }
 
 
 def storage_error(fault: OSError, path: str) -> OSError | StorageError:
-    """Turn an OSError about the disk into a StorageError with a hint; others come back as they are."""
+    """Turn an OSError that a disk or system gives for reasons of its own, and may not give the next time, into a
+    StorageError with a hint; others come back as they are."""
     if fault.errno not in _STORAGE:
         return fault
     return StorageError(

@@ -39,7 +39,7 @@ class FileLock:
 
         Raises:
             BusyError: the timeout ran out.
-            StorageError: the lock file cannot be made.
+            StorageError: the lock file cannot be made, or its file system gives no locks.
         """
         return self
 
@@ -57,7 +57,7 @@ class FileLock:
         """Take the lock if it is free; the caller must ``release``. For locks held for a process's life."""
         while True:
             try:
-                fcntl.flock(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._flock(self._open(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             if not self._was_deleted():
@@ -87,14 +87,22 @@ class FileLock:
         # A lock on a file without a name excludes nobody who comes later.
         return os.fstat(self._fd).st_nlink == 0
 
+    def _flock(self, fd: int, operation: int) -> None:
+        try:
+            fcntl.flock(fd, operation)
+        except BlockingIOError:
+            raise
+        except OSError as fault:
+            raise storage_error(fault, self._path) from fault
+
     def _acquire(self, fd: int) -> None:
         if self._timeout is None:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            self._flock(fd, fcntl.LOCK_EX)
             return
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 if time.monotonic() >= deadline:
