@@ -66,8 +66,8 @@ class TestCreate:
         assert os.listdir(tmp_path) == []
 
     def test_a_fault_that_is_not_the_disks_stays_what_it_is(self, tmp_path):
-        failpoints.arm("p.written=EMFILE")
-        with pytest.raises(OSError, match="Too many open files") as caught:
+        failpoints.arm("p.written=EBADF")
+        with pytest.raises(OSError, match="Bad file descriptor") as caught:
             create_file(f"{tmp_path}/a", b"data", point="p", sync=True)
         assert not isinstance(caught.value, StorageError)
 
