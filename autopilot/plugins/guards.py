@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from autopilot.errors import AutopilotError
+from autopilot.system.exits import ExitRefused
 
 __all__ = ["PluginFault", "Snapshot", "no_second_self", "quiet", "sentence"]
 
@@ -42,7 +43,7 @@ class PluginFault(Exception):  # noqa: N818 - a fault of theirs, not an error of
 
 def sentence(fault: BaseException) -> str:
     """An exception of a plugin in one line."""
-    if isinstance(fault, (AutopilotError, PluginFault)):
+    if isinstance(fault, (AutopilotError, PluginFault, ExitRefused)):
         return str(fault)
     if isinstance(fault, SystemExit):
         return f"it called sys.exit({fault.code!r})"

@@ -10,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from autopilot.plugins.guards import PluginFault, no_second_self, sentence
+from autopilot.system.exits import refuse_exits, staying
 
 __all__ = ["HangError", "Worker"]
 
@@ -29,6 +30,7 @@ class Worker:
     def __init__(self) -> None:
         self._pid = 0
         self._thread: threading.Thread | None = None
+        refuse_exits()
 
     def run(self, work: Callable[[], Result], deadline_s: float) -> Result:
         """Do ``work`` in the thread and wait for it; what it raises comes out here.
@@ -80,7 +82,7 @@ def _serve(
     try:
         while (work := inbox.get()) is not None:
             try:
-                outbox.put((None, no_second_self(work)))
+                outbox.put((None, _confined(work)))
             except Exception as fault:
                 outbox.put((fault, None))
             except BaseException as fault:
@@ -89,6 +91,10 @@ def _serve(
             del work
     except SystemExit:  # the interrupt of a thread that was given up, late
         return
+
+
+def _confined(work: Callable[[], Result]) -> Result:
+    return no_second_self(lambda: staying(work))
 
 
 def _interrupt(thread: threading.Thread) -> None:

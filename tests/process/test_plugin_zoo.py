@@ -46,6 +46,22 @@ reports = [[str(field) for field in (r.name, r.status, r.reason, r.distribution)
 print(json.dumps({"rounds": rounds, "executors": executors, "reports": reports, "faults": faults}))
 """
 
+EVERY_HOOK_DRIVER = """
+import json
+from autopilot.config.settings import PluginSettings
+from autopilot.models import Event, ExecutorInfo, Task
+from autopilot.plugins.manager import PluginManager
+
+manager = PluginManager(PluginSettings(), call_deadline_s=0.5)
+values = dict(task=Task(id="t", title="T"), executor=ExecutorInfo(name="echo"), history=None)
+values["event"] = Event(id="evt-1", event_type="a.b", timestamp="")
+answers = {
+    hook: [sorted(a.plugin for a in manager.call(hook, **values) if not a.fault) for _ in range(4)]
+    for hook in ("autopilot_score", "autopilot_dispatch", "autopilot_event")
+}
+print(json.dumps({"answers": answers, "reports": {r.name: r.status for r in manager.reports()}}))
+"""
+
 CLI = "import sys; from autopilot.cli.main import main; sys.exit(main())"
 
 GOOD = """
@@ -153,6 +169,7 @@ ZOO = {
     "hook raises": fails("raise ValueError('boom')", "ValueError: boom"),
     "hook raises BaseException": fails("raise BaseException('boom')", "BaseException: boom"),
     "hook calls sys.exit": fails("import sys; sys.exit(3)", "it called sys.exit(3)"),
+    "hook calls os._exit": fails("import os; os._exit(0)", "it called os._exit(0)"),
     "hook returns nonsense": fails("return object()", "it returned object and not str or Reason"),
     "hook hangs": Animal(
         source="import time\n" + gate("time.sleep(3600)"), status="quarantined", reason="autopilot_dispatch hung"
@@ -164,6 +181,15 @@ ZOO = {
         source=gate("return 'bad'") + "\n@hookimpl\ndef autopilot_executors(config): raise SystemExit(3)\n",
         status="disabled",
         reason="it called sys.exit(3)",
+        answer=works("").answer,
+        last=works("").answer,
+    ),
+    "executors call os._exit": Animal(
+        source="from os import _exit\n"
+        + gate("return 'bad'")
+        + "\n@hookimpl\ndef autopilot_executors(config): _exit(0)\n",
+        status="disabled",
+        reason="it called os._exit(0)",
         answer=works("").answer,
         last=works("").answer,
     ),
@@ -275,6 +301,49 @@ def test_two_of_one_name_are_both_named_and_not_used(site: Site) -> None:
     for report in twins:
         assert report[1] == "conflict"
         assert "zoo-one 1.0, zoo-two 1.0" in report[2]
+
+
+FAULTS = {
+    "raises": "raise ValueError('boom')",
+    "raises-base": "raise BaseException('boom')",
+    "exits": "import sys; sys.exit(0)",
+    "os-exits": "import os; os._exit(0)",
+    "forks": "import os; os.fork(); return None",
+    "nonsense": "return object()",
+    "hangs": "import time; time.sleep(3600)",
+}
+EVERY_HOOK = """
+from autopilot import Term, hookimpl
+
+@hookimpl
+def autopilot_score(task):
+    {score}
+
+@hookimpl
+def autopilot_dispatch(task):
+    {gate}
+
+@hookimpl
+def autopilot_event(event):
+    {sink}
+"""
+
+
+def test_every_hook_of_the_dispatcher_bears_every_fault(site: Site) -> None:
+    """In the dispatcher's own process: scores, gates and sinks of all others are heard all the same."""
+    term = "return Term(name='fine', value=1.0, detail='')"
+    site.install("fine", EVERY_HOOK.format(score=term, gate="return 'fine'", sink="return 'heard'"))
+    for name, body in FAULTS.items():
+        site.install(name, EVERY_HOOK.format(score=body, gate=body, sink=body))
+    done = site.run("-c", EVERY_HOOK_DRIVER)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    good = {"autopilot_score": ["fine"], "autopilot_dispatch": ["fine", "good"], "autopilot_event": ["fine"]}
+    assert told["answers"] == {hook: [names] * 4 for hook, names in good.items()}
+    assert {name for name, status in told["reports"].items() if status == "quarantined"} == FAULTS.keys() - {
+        "forks"
+    }
+    assert told["reports"]["fine"] == told["reports"]["good"] == told["reports"]["forks"] == "loaded"
 
 
 @pytest.mark.slow
