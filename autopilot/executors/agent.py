@@ -115,7 +115,7 @@ class AgentExecutor(CommandExecutor):
         health = super().probe()
         if not health.ok:
             return health
-        missing = self.missing_credentials(os.environ)
+        missing = self.missing_credentials(self.environ)
         if missing:
             return attrs.evolve(health, ok=False, reason=f"{health.reason}: {missing}", hint=self.login_hint)
         unknown = sorted(set(self.options) - self._COMMON - self.own_options)

@@ -134,7 +134,7 @@ class CommandExecutor(Executor):
 
         if not self.program:
             return Health(ok=True, reason="ready")
-        path = shutil.which(self.program)
+        path = shutil.which(self.program, path=self.environ.get("PATH"))
         if path is None:
             return Health(
                 ok=False,
@@ -148,7 +148,7 @@ class CommandExecutor(Executor):
         from autopilot.system.environment import child_environment
 
         line = [path, *self.version_arguments]
-        environment = child_environment(os.environ, prefixes=self.environment)
+        environment = child_environment(os.environ, prefixes=self.environment, values=self.set_env)
         done = quick_run(line, environment=environment, limit_s=self.version_limit_s)
         if done.code != 0:
             reason = f"`{self.program} {' '.join(self.version_arguments)}` {done.sentence}"

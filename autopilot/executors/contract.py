@@ -11,7 +11,9 @@ about processes to the core.
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import attrs
@@ -80,6 +82,9 @@ class Executor(abc.ABC):
         environment: prefixes or names of environment variables that its program needs, such as ``ANTHROPIC_``.
             The core passes those on, beside a small list that every program gets, and nothing else.
 
+    Attributes:
+        set_env: the variables that the config sets for its programs (``set_env:``).
+
     Construction must be cheap and must not touch the network or start programs: every command of
     ``autopilotctl`` that asks for executors makes one.
     """
@@ -87,9 +92,15 @@ class Executor(abc.ABC):
     name: ClassVar[str]
     capabilities: ClassVar[frozenset[str]] = frozenset()
     environment: ClassVar[tuple[str, ...]] = ()
+    set_env: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         self.options: Mapping[str, Any] = options or {}
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """For ``probe``: the environment that an attempt's is taken from, with ``set_env`` on top."""
+        return {**os.environ, **self.set_env}
 
     def describe(self) -> ExecutorInfo:
         """Tier, declared strengths, quota pool, model, slots. Called in the dispatcher; must be cheap."""

@@ -19,6 +19,7 @@ from autopilot.errors import AutopilotError
 from autopilot.models import Health
 from autopilot.system.clock import Clock, format_instant, parse_instant
 from autopilot.system.durable import ensure_folder, read_file, replace_file
+from autopilot.system.exits import staying
 
 __all__ = ["ProbeCache", "Probed", "probe", "probe_all"]
 
@@ -84,7 +85,7 @@ class _Question:
 
 def _asked(executor: Probed) -> Health:
     try:
-        health: object = executor.probe()
+        health: object = staying(executor.probe)
     except AutopilotError as fault:
         return Health(ok=False, reason=fault.message, hint=fault.hint)
     except BaseException as fault:
@@ -98,7 +99,7 @@ class ProbeCache:
     """Remembers probes in a file that may be deleted at any time.
 
     An answer counts for ten minutes if all was well and for half a minute if not, and only while PATH, the
-    executor's program (place, size, time of change), its class and its options are the same.
+    executor's program (place, size, time of change), its class, its options and ``set_env`` are the same.
 
     Args:
         path: ``state/cache/probes.json``.
@@ -173,12 +174,15 @@ def _stamp(executor: Probed) -> str:
     """What an answer depends on, as far as we can see it."""
     kind = type(executor)
     program = str(getattr(executor, "program", "") or "")
-    path = shutil.which(program) if program else None
+    set_env = dict(getattr(executor, "set_env", None) or {})
+    search = set_env.get("PATH", os.environ.get("PATH", ""))
+    path = shutil.which(program, path=search) if program else None
     parts = [
         f"{kind.__module__}.{kind.__qualname__}",
         _signature(getattr(sys.modules.get(kind.__module__), "__file__", None)),
         repr(sorted(dict(getattr(executor, "options", None) or {}).items(), key=repr)),
-        os.environ.get("PATH", ""),
+        repr(sorted(set_env.items())),
+        search,
         _signature(path),
     ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

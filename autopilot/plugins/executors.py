@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -40,6 +41,8 @@ class ExecutorRules(Protocol):
     def weak(self) -> tuple[str, ...] | None: ...
     @property
     def cost_usd(self) -> float | None: ...
+    @property
+    def set_env(self) -> Mapping[str, str]: ...
     @property
     def options(self) -> Mapping[str, Any]: ...
 
@@ -126,6 +129,8 @@ def load_executor(supplied: Supplied, plugin: PluginRef, rules: ExecutorRules | 
         }
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         info = attrs.evolve(info, **changes)
+        with contextlib.suppress(AttributeError):  # an object of their own that takes no attributes
+            supplied.executor.set_env = dict(rules.set_env)
     return LoadedExecutor(
         executor=supplied.executor,
         info=info,

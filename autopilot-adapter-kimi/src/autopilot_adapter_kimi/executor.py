@@ -115,7 +115,7 @@ class KimiExecutor(AgentExecutor):
         version = dialects.packaged_version(shutil.which(self.program) or "")
         if not version:
             return health
-        missing = self.missing_credentials(os.environ)
+        missing = self.missing_credentials(self.environ)
         reason = f"{self.program} {version}" + (f": {missing}" if missing else "")
         known = Health(ok=not missing, reason=reason, hint=LOGIN if missing else "", version=version)
         return attrs.evolve(known, dialect=CURRENT.name, warning=health.reason)

@@ -93,7 +93,7 @@ class OpenClawExecutor(Executor):
         """Whether the gateway is ready, and which of its doors is open to us; costs no run and no token."""
         try:
             address = Address.from_options(self.options)
-            door = self._door(address, os.environ)
+            door = self._door(address, self.environ)
             ready = call(address, "GET", "/readyz", limit_s=_PROBE_S)
         except AutopilotError as fault:
             return Health(ok=False, reason=fault.message, hint=fault.hint)

@@ -137,6 +137,9 @@ def test_another_program_options_or_path_is_another_question(cache, tmp_path, mo
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     cache.get(fake)
     assert fake.asked == 5
+    fake.set_env = {"AGENT_HOME": "/elsewhere"}
+    cache.get(fake)
+    assert fake.asked == 6
 
 
 def test_forgetting_one(cache):

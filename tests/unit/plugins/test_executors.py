@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from autopilot.config.settings import ExecutorSettings
+from autopilot.executors.command import Command, CommandExecutor, Transcript
 from autopilot.executors.contract import AttemptContext, Executor
 from autopilot.models import ExecutorInfo, Health, Outcome, PluginRef, Task
 from autopilot.plugins.executors import LoadedExecutor, check_supplied, load_executor
@@ -51,6 +53,42 @@ def test_a_plain_executor() -> None:
     assert loaded.executor is executor
     assert loaded.info == ExecutorInfo(name="echo", capabilities=frozenset({"code"}))
     assert (loaded.plugin, loaded.slots, loaded.environment) == (REF, None, ("ECHO_",))
+
+
+class Scribe(CommandExecutor):
+    name = "scribe"
+    program = "scribe"
+
+    def command(self, context: AttemptContext) -> Command:
+        raise NotImplementedError
+
+    def judge(self, exit_code: int, transcript: Transcript) -> Outcome:
+        raise NotImplementedError
+
+
+def test_a_probe_sees_what_the_config_sets_for_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "scribe"
+    program.write_text("#!/bin/sh\necho scribe $SCRIBE_VERSION\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SCRIBE_VERSION", "1.0")
+    set_env = {"PATH": str(tmp_path), "SCRIBE_VERSION": "2.0"}
+    loaded = load(Scribe(), ExecutorSettings(set_env=set_env))
+    assert loaded.probe() == Health(ok=True, reason="scribe 2.0", version="2.0")
+    assert loaded.executor.environ["SCRIBE_VERSION"] == "2.0"
+    assert load(Scribe()).executor.environ["SCRIBE_VERSION"] == "1.0"
+    assert not load(Scribe()).probe().ok
+
+
+def test_an_object_that_takes_no_attributes_is_used_without() -> None:
+    class Narrow:
+        __slots__ = ()
+        name = "narrow"
+        accepts = probe = run = lambda self, *_: None
+
+        def describe(self) -> ExecutorInfo:
+            return ExecutorInfo(name="narrow")
+
+    assert load(Narrow(), ExecutorSettings(set_env={"A": "1"})).info.name == "narrow"  # type: ignore[arg-type]
 
 
 def test_a_description_without_capabilities_takes_the_classes() -> None:
