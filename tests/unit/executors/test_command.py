@@ -164,8 +164,10 @@ def test_the_author_knows_how_to_install_it(attempt):
     assert attempt(Installable(["no-such-program-at-all"])).hint == "npm install -g fake"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the whole line has a limit")
 def test_too_long_a_command_line(attempt):
-    outcome = attempt(Fake(["true", "x" * 200_000]))
+    assert attempt(Fake(["true", "x" * 131_071])).kind is KINDS.SUCCEEDED
+    outcome = attempt(Fake(["true", "x" * 131_072]))
     assert outcome.kind is KINDS.EXECUTOR_BROKEN
     assert "too long" in outcome.message and outcome.evidence == {"errno": "E2BIG"}
 
@@ -358,9 +360,10 @@ def test_one_that_lingers_and_does_not_listen(attempt):
 
 
 def test_asked_to_stop_it_hears_the_last_words(attempt):
-    script = "import signal,sys,time\n"
+    script = "import os,signal,sys,time\n"
     script += 'def bye(*_): print(\'{"cost_usd": 2.0, "final": true}\', flush=True); sys.exit(143)\n'
-    script += 'signal.signal(15, bye); print(\'{"message": "up"}\', flush=True); time.sleep(600)'
+    # Not by print: a handler that comes while it flushes may not print.
+    script += 'signal.signal(15, bye); os.write(1, b\'{"message": "up"}\\n\'); time.sleep(600)'
     fake = Json(python(script))
 
     def ask_to_stop():
