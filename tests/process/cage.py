@@ -21,7 +21,7 @@ import attrs
 
 from autopilot.runner.folders import mark_of
 from autopilot.system.marks import MARK, wear
-from tests.process.zoo import Shape, argv_of, living, new_tag, wait_until
+from tests.process.zoo import Shape, argv_of, end_all, living, new_tag, wait_until
 
 __all__ = ["GRACE_S", "Cage", "Cell", "cage"]
 
@@ -33,6 +33,7 @@ CONFIG = f"""\
 durability: process
 dispatcher:
   max_active: 100
+  poll_s: 0.5
 limits:
   grace_s: {GRACE_S}
 """
@@ -135,7 +136,6 @@ class Cage:
                 stdout=log,
                 stderr=log,
                 preexec_fn=enter,
-                cwd=self.folder,
             )
 
     def _command(self, *words: str) -> list[str]:
@@ -241,7 +241,7 @@ class Cage:
         for cell in self.cells:
             if (lease := self.lease(cell)) and lease["state"] == "started":
                 self._kill(lease["owner"]["pid"])
-            wait_until(lambda cell=cell: not [self._kill(pid) for pid in living(cell.tag)], 10)
+            end_all(cell.tag)
             cell.decoy.wait()
         self.stranger.kill()
         self.stranger.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import autopilot
+from tests.campaign import record
 from tests.process.zoo import SHAPES, argv_of, living, new_tag, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the zoo is Linux")
@@ -60,6 +61,8 @@ def test_a_gigabyte_costs_little_memory_and_disk(zoo, parse):
     assert told["rss_mib"] < 48, "runner and host together have 64"
     assert (zoo.run / "stdout.log").stat().st_size < 9 << 20
     assert told["evidence"]["kept"][0] < 1 << 20
+    disk = sum(path.stat().st_size for path in zoo.run.iterdir())
+    record("T8", f"a gigabyte, parse {parse}", bytes=GIB, memory_mib=told["rss_mib"], disk_bytes=disk)
 
 
 @pytest.mark.parametrize(

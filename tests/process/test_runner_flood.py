@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -11,12 +10,12 @@ import pytest
 
 from autopilot.models import OutcomeKind
 from autopilot.system.process_table import descendant_rows
+from tests.campaign import record, size
 from tests.process.runner_support import Arena, alive, arena, pids_in, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="smaps is Linux's")
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
-FLOOD_BYTES = min(SIZE, 4) * 256 * 1024 * 1024
+FLOOD_BYTES = size(256 << 20, 1 << 30)
 MOST_MEMORY_KIB = 64 * 1024
 OUTPUT_BYTES = 1024 * 1024
 
@@ -81,6 +80,14 @@ def test_a_flood_costs_bounded_memory_and_disk(place: Arena, executor):
     log = place.run / {"shell": "stdout.log", "python": "host.log"}[executor]
     assert log.stat().st_size < OUTPUT_BYTES + 128 * 1024
     assert log.read_text().endswith("the end\n")
+    record(
+        "T8",
+        f"flood, {executor}",
+        bytes=FLOOD_BYTES,
+        memory_kib=peak,
+        memory_most_kib=MOST_MEMORY_KIB,
+        disk_bytes=log.stat().st_size,
+    )
 
 
 def test_messages_without_end_cost_bounded_memory(place: Arena):
@@ -111,4 +118,4 @@ def test_a_deaf_double_forking_flood_is_gone_soon_after_its_deadline(place: Aren
     took = time.monotonic() - began
     assert place.store.result(lease).outcome.kind is OutcomeKind.TIMED_OUT
     assert not any(alive(pid) for pid in pids)
-    print(f"gone {took - 1.0:.2f} s after its deadline; the promise is grace + 2 s = 2.5 s")
+    record("T8", "a deaf double-forking flood", after_deadline_s=round(took - 1.0, 2), grace_and_2_s=2.5)

@@ -23,18 +23,20 @@ import pytest
 
 from tests.campaign import FULL, record, size
 from tests.process.cage import GRACE_S, Cage, Cell, cage
-from tests.process.zoo import SHAPES, Shape, argv_of, living, new_tag, staying, wait_until
+from tests.process.zoo import SHAPES, Shape, argv_of, end_all, living, new_tag, staying, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
 NOISY = ("deaf_daemon_flood", "fork_bomb", "respawner", "always_young")
-REPEATS = size(1, 3)
 PLACE = os.environ.get("AUTOPILOT_ZOO_PLACE", "here")
-"""Where this process runs: the whole matrix is run again in other places, by another pytest."""
+"""Where this process runs: the matrix is run again in other places, by another pytest, side by side and once."""
+
+ALONE = FULL and PLACE == "here"
+REPEATS = size(1, 3) if ALONE else 1
 
 
 def _groups() -> dict[str, list[Shape]]:
-    if FULL:
+    if ALONE:
         return {shape.name: [shape] for shape in staying()}
     quiet = [shape for shape in staying() if shape.name not in NOISY]
     return {"quiet": quiet, "noisy": [SHAPES[name] for name in NOISY]}
@@ -255,22 +257,25 @@ def test_a_fork_bomb_that_leaves_no_room_is_ended(name: str, narrow: Path, tmp_p
 # ---------------------------------------------------------------------- what others leave
 
 
-def _killpg(program: subprocess.Popen[bytes]) -> None:
+def _killpg(programs: Sequence[subprocess.Popen[bytes]]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, number)
+        for program in programs:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, number)
         time.sleep(GRACE_S)
 
 
-def _kill_by_psutil(program: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(program.pid)
-        tree = [parent, *parent.children(recursive=True)]
-        for end in (psutil.Process.terminate, psutil.Process.kill):
-            for process in tree:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    end(process)
-            psutil.wait_procs(tree, GRACE_S)
+def _psutil(programs: Sequence[subprocess.Popen[bytes]]) -> None:
+    tree: list[psutil.Process] = []
+    for program in programs:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(program.pid)
+            tree += [*parent.children(recursive=True), parent]
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        psutil.wait_procs(tree, GRACE_S)
 
 
 def _let_out(shape: Shape, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
@@ -281,17 +286,18 @@ def _let_out(shape: Shape, folder: Path) -> tuple[str, subprocess.Popen[bytes]]:
     return tag, program
 
 
-@pytest.mark.parametrize("end", [_killpg, _kill_by_psutil], ids=["killpg", "psutil"])
-def test_the_zoo_is_not_tame(end: Callable[[subprocess.Popen[bytes]], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [_killpg, _psutil])
+def test_the_zoo_is_not_tame(end: Callable[[Sequence[subprocess.Popen[bytes]]], None], tmp_path: Path) -> None:
     """The same shapes under what programs usually do about their children: what zero is to be held against."""
-    survivors: dict[str, int] = {}
-    for shape in staying():
-        tag, program = _let_out(shape, tmp_path / shape.name)
-        try:
-            end(program)
-            survivors[shape.name] = len(living(tag))
-        finally:
-            wait_until(lambda tag=tag: not [os.kill(pid, signal.SIGKILL) for pid in living(tag)], 10)
+    out: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
+    try:
+        for shape in staying():
+            out[shape.name] = _let_out(shape, tmp_path / shape.name)
+        end([program for _, program in out.values()])
+        survivors = {name: len(living(tag)) for name, (tag, _) in out.items()}
+    finally:
+        for tag, program in out.values():
+            end_all(tag)
             program.wait()
     escaped = {name: count for name, count in survivors.items() if count}
     record(

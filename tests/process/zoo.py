@@ -8,15 +8,17 @@ whole tree is there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 
 import attrs
 
-__all__ = ["SHAPES", "Shape", "argv_of", "living", "new_tag", "staying", "wait_until"]
+__all__ = ["SHAPES", "Shape", "argv_of", "end_all", "living", "new_tag", "staying", "wait_until"]
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +69,20 @@ def living(tag: str) -> list[int]:
         seen |= fresh
         found += [int(name) for name in fresh if _carries(name, tag.encode())]
     return found
+
+
+def end_all(tag: str) -> None:
+    """Kill all that have the tag, whatever they do about it."""
+
+    def look() -> bool:
+        pids = living(tag)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        return not pids
+
+    wait_until(look, 30)
 
 
 def _carries(pid: str, tag: bytes) -> bool:
@@ -182,7 +198,7 @@ sleep 1000.$2 &
         name="deaf_daemon_flood",
         heeds_term=False,
         script="""\
-# Ignores TERM, forks twice and floods stdout.
+# Ignores TERM, forks twice and floods stdout, at a pace that leaves something of the machine to others.
 deaf()
 if os.fork() == 0:
     os.setsid()
@@ -191,11 +207,13 @@ if os.fork() == 0:
     while True:
         try: os.write(1, block)
         except OSError: rest(60)
+        rest(0.005)
 while not os.path.exists(READY): time.sleep(0.01)
 block = b"y" * 65536
 while True:
     try: os.write(1, block)
     except OSError: rest(60)
+    rest(0.005)
 """,
     ),
     Shape(
