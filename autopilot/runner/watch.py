@@ -19,6 +19,8 @@ from autopilot.system.tree import kill_tree
 __all__ = ["Child", "End", "Stream", "Watcher"]
 
 _LONGEST_WAIT_S = 1.0
+_AWAY_S = 5.0
+"""Who comes back from a wait this much too late was stopped meanwhile, and perhaps the whole machine with it."""
 
 
 class Stream(Protocol):
@@ -72,22 +74,24 @@ class Watcher:
         self._wakeup = wakeup
         self._clock = clock
         self._open: list[Stream] = []
+        self._began = self._awake = 0.0
 
     def watch(self, child: Child) -> End:
-        """Wait for the child's end, take in what it says, keep the lease alive.
+        """Wait for the child's end, take in what it says, keep the lease alive. The child is not charged for time
+        in which this process was stopped.
 
         Raises:
             LeaseLostError: the task is somebody else's now.
         """
-        began = self._clock.monotonic()
+        self._began = self._awake = self._clock.monotonic()
         self._open = list(child.streams)
         while True:
-            self._wait(child, began)
+            self._wait(child)
             self._pump()
             self._keeper.beat()
             if self._reap(child):
                 return End.EXITED
-            end = self._why_end(child, began)
+            end = self._why_end(child)
             if end is not None:
                 return end
 
@@ -114,14 +118,24 @@ class Watcher:
         self._drain()
         return killed
 
-    def _wait(self, child: Child, began: float) -> None:
+    def _wait(self, child: Child) -> None:
         now = self._clock.monotonic()
-        pauses = [_LONGEST_WAIT_S, self._keeper.pause(), child.deadline_s - (now - began)]
+        pauses = [_LONGEST_WAIT_S, self._keeper.pause(), child.deadline_s - (now - self._began)]
         if child.idle_s:
-            pauses.append(child.idle_s - (now - child.heard()))
+            pauses.append(child.idle_s - (now - self._heard(child)))
         fds = [self._wakeup.fd, *(stream.fd for stream in self._open)]
-        wait_ready(fds, timeout=min(pauses))
+        pause = max(0.0, min(pauses))
+        wait_ready(fds, timeout=pause)
         self._wakeup.drain()
+        self._forgive(self._clock.monotonic() - now - pause)
+
+    def _forgive(self, late_s: float) -> None:
+        if late_s > _AWAY_S:
+            self._began += late_s
+            self._awake = self._clock.monotonic()
+
+    def _heard(self, child: Child) -> float:
+        return max(child.heard(), self._awake)
 
     def _pump(self) -> None:
         # All are asked, not just those that select named: asking costs little, and none blocks.
@@ -147,7 +161,7 @@ class Watcher:
             if pid == 0:
                 return child.exit_code is not None
 
-    def _why_end(self, child: Child, began: float) -> End | None:
+    def _why_end(self, child: Child) -> End | None:
         now = self._clock.monotonic()
         settled = child.settled()
         if self._keeper.cancelled_by is not None:
@@ -155,9 +169,9 @@ class Watcher:
         if self._wakeup.terminated:
             return End.TERMINATED
         if settled is not None:
-            return End.LINGERED if now - settled >= child.linger_s else None
-        if now - began >= child.deadline_s:
+            return End.LINGERED if now - max(settled, self._awake) >= child.linger_s else None
+        if now - self._began >= child.deadline_s:
             return End.TIMED_OUT
-        if child.idle_s and now - child.heard() >= child.idle_s:
+        if child.idle_s and now - self._heard(child) >= child.idle_s:
             return End.STALLED
         return None

@@ -99,6 +99,42 @@ def test_silence(watcher, child):
     assert watcher.watch(quiet) is End.STALLED
 
 
+class Frozen(SystemClock):
+    """The machine's clock, of which everybody missed an hour during the wait."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def monotonic(self):
+        self.looks += 1
+        return super().monotonic() + (3600 if self.looks > 2 else 0)
+
+
+@pytest.mark.parametrize("limits", [{"deadline_s": 60.0}, {"deadline_s": 7200.0, "idle_s": 60.0}], ids=str)
+def test_time_in_which_we_were_stopped_is_not_charged(keeper, wakeup, child, limits):
+    def work():
+        import time
+
+        time.sleep(0.3)
+
+    now = SystemClock().monotonic()
+    seen = Child(pid=child(work), streams=(), heard=lambda: now, **limits)
+    assert Watcher(keeper, wakeup, Frozen()).watch(seen) is End.EXITED
+    late = Child(pid=child(sleep), streams=(), deadline_s=0.5)
+    assert Watcher(keeper, wakeup, Frozen()).watch(late) is End.TIMED_OUT
+
+
+def test_a_last_word_before_the_stop_does_not_make_it_linger(keeper, wakeup, child):
+    def work():
+        import time
+
+        time.sleep(0.3)
+
+    now = SystemClock().monotonic()
+    seen = Child(pid=child(work), streams=(), deadline_s=60, linger_s=30.0, settled=lambda: now)
+    assert Watcher(keeper, wakeup, Frozen()).watch(seen) is End.EXITED
+
+
 def test_lingering_wins_over_silence_and_deadline(watcher, child):
     now = SystemClock().monotonic()
     seen = Child(

@@ -149,3 +149,32 @@ def test_a_monotonic_clock_that_began_anew_starts_the_watch_again(clock):
     assert judge(lease, clock, watch) is Liveness.UNKNOWN
     clock.advance(39.0)
     assert judge(lease, clock, watch) is Liveness.UNKNOWN
+
+
+def test_who_was_away_itself_looks_twice(clock):
+    """A laptop's lid, `docker pause`: dispatcher and runner stood still together, and nobody is to blame."""
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    assert judge(lease, clock, watch) is Liveness.ALIVE
+    clock.advance(3600.0)
+    assert judge(lease, clock, watch) is Liveness.ALIVE
+    clock.advance(5.0)
+    awake = attrs.evolve(lease, beat=clock.steady - 1.0)
+    assert judge(awake, clock, watch) is Liveness.ALIVE
+    assert judge(lease, clock, watch) is Liveness.EXPIRED
+
+
+def test_who_looks_seldom_forgives_a_beat_once(clock):
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    answers = []
+    for _ in range(3):
+        answers.append(judge(lease, clock, watch))
+        clock.advance(100.0)
+    assert answers == [Liveness.ALIVE, Liveness.ALIVE, Liveness.EXPIRED]
+
+
+def test_who_looks_for_the_first_time_sees_the_age_at_once(clock):
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    clock.advance(3600.0)
+    assert judge(lease, clock, BeatWatch()) is Liveness.EXPIRED
