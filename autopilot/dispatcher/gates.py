@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -29,6 +29,8 @@ REMOVABLE = frozenset(
 """Reasons of blocked tasks that are looked at again, because their cause can go away by itself."""
 
 _LOOK_AGAIN_S = 30.0
+_LONGEST_PARKING = timedelta(days=8, minutes=5)
+"""The longest rest that routing believes in, and what clocks may disagree."""
 
 
 @attrs.frozen(kw_only=True)
@@ -184,7 +186,7 @@ def _newer_format(task: Task) -> Refusal | None:
 
 def _too_early(task: Task, record: TaskRecord, now: datetime) -> Refusal | None:
     instants = [instant for instant in (task.not_before, record.not_before) if instant is not None]
-    if not instants or max(instants) <= now:
+    if not instants or max(instants) <= now or _set_back(max(instants), record, now):
         return None
     until = max(instants)
     why = f": {record.reason.message}" if record.reason else ""
@@ -195,6 +197,11 @@ def _too_early(task: Task, record: TaskRecord, now: datetime) -> Refusal | None:
         hint="nothing to do; it goes on by itself",
     )
     return Refusal(gate="time", reason=reason, until=until.timestamp())
+
+
+def _set_back(until: datetime, record: TaskRecord, now: datetime) -> bool:
+    """Whether we parked it, for longer than we ever do: then the clock was set back since."""
+    return until == record.not_before and until > now + _LONGEST_PARKING
 
 
 def _no_attempt_left(task: Task, record: TaskRecord) -> Refusal | None:

@@ -22,6 +22,10 @@ __all__ = [
 ]
 
 
+_FIRST_TIME_NAMESPACE = 0xEFFFFFFA
+"""The kernel's PROC_TIME_INIT_INO: the one that everybody is in who was not put elsewhere."""
+
+
 @attrs.frozen(kw_only=True)
 class ProcessIdentity:
     """One process, for ever: no other process on any host compares equal to it.
@@ -29,7 +33,8 @@ class ProcessIdentity:
     Attributes:
         host: a stable id of the machine.
         boot: an id of this boot of the machine.
-        pid_space: the pid namespace's inode, 0 where there is none; pids of another space mean nothing here.
+        pid_space: names the pid namespace, and the time namespace where it is not the first one; 0 where there are
+            none. Pids and start times of another space mean nothing here.
         pid: the process number.
         start_time: the kernel's start time of the process (clock ticks since boot on Linux), as text.
     """
@@ -52,7 +57,9 @@ def host_id() -> str:
             continue
         if text:
             return text
-    return f"mac-{uuid.getnode():012x}"
+    node = uuid.getnode()
+    # Without a network card it is a random number, another one in each process.
+    return f"boot-{boot_id()}" if node >> 40 & 1 else f"mac-{node:012x}"
 
 
 @functools.cache
@@ -74,8 +81,13 @@ def _sysctl_boot_time() -> str:
 
 
 def _pid_space() -> int:
+    pids, clocks = _namespace("pid"), _namespace("time")
+    return pids if clocks in (0, _FIRST_TIME_NAMESPACE) else clocks << 32 | pids
+
+
+def _namespace(kind: str) -> int:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return os.stat(f"/proc/self/ns/{kind}").st_ino
     except OSError:
         return 0
 

@@ -110,3 +110,17 @@ def test_held_tasks_are_known_as_moving() -> None:
     board.put(task("a"))
     assert board.moving == set()
     assert drain(board) == ["a"]
+
+
+def test_a_clock_that_was_set_back_rings_every_alarm() -> None:
+    board = board_of(task("a"), task("b"))
+    drain(board)
+    board.ring(datetime.fromtimestamp(1000, UTC))
+    board.sleep("a", until=1005.0)
+    board.sleep("b", ("a class",))
+    board.alarm("a class", 1030.0)
+    board.ring(datetime.fromtimestamp(1001, UTC))
+    assert not board.has_ready
+    board.ring(datetime.fromtimestamp(900, UTC))
+    assert drain(board) == ["a", "b"]
+    assert board.next_alarm() is None

@@ -515,6 +515,24 @@ def test_an_end_that_comes_too_late_is_refused_and_told(arena: Any, newer: bool)
     assert told == ([{"attempt": 1, "current": 2, "what": "end"}] if newer else [])
 
 
+def test_a_pause_of_ours_does_not_last_for_as_long_as_a_clock_was_wrong(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    arena.clock.wall += timedelta(days=3650)
+    arena.end("one", "rate_limited", reset_at=arena.clock.now() + timedelta(minutes=30))
+    assert arena.tick().started == ()
+    arena.clock.wall -= timedelta(days=3650)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_person_may_put_a_task_off_for_ten_years(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", not_before=format_instant(arena.clock.now() + timedelta(days=3650)))
+    assert arena.tick().started == ()
+    assert "not before 2036" in arena.control.why("one")["reason"]["message"]
+
+
 def test_not_before_is_respected(arena: Any) -> None:
     arena.executor("coder")
     arena.task("one", not_before=format_instant(arena.clock.now() + timedelta(hours=1)))
