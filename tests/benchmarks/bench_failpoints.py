@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import timeit
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -35,16 +36,17 @@ def lives(count: int) -> None:
             Life(Path(folder)).live()
 
 
-def best(work: str, number: int) -> float:
-    """Seconds of one."""
-    return min(timeit.repeat(work, number=number, repeat=ROUNDS, globals=globals())) / number
+def best(call: Callable[[str], object]) -> float:
+    """Seconds of one call."""
+    names = {"call": call}
+    return min(timeit.repeat("call('a')", number=CALLS, repeat=ROUNDS, globals=names)) / CALLS
 
 
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(dir=FAST) as folder:
         passes = len(passes_of(lambda: Life(Path(folder)).live()))
-    off, bare = best("failpoint('a')", CALLS), best("nothing('a')", CALLS)
+    off, bare = best(failpoint), best(nothing)
     life = min(timeit.repeat(lambda: lives(LIVES), number=1, repeat=ROUNDS)) / LIVES
     print(f"a pass, off: {off / bare:.2f} times an empty call ({off * 1e9:.0f} ns)")
     print(f"a task's life: {passes} passes, {100 * passes * off / life:.3f} % of it")

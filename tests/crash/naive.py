@@ -1,7 +1,7 @@
 """What a control plane looks like that nobody has crashed: the baseline that the campaigns must find wanting.
 
 The status is rewritten in place in the Markdown, the log is a plain append, the claim is a status like any other,
-and what a crash left ``in_progress`` is simply begun again. It has failpoints as the real one has, and nothing else.
+and what a crash left ``in_progress`` is begun again. It has failpoints as the real one has, and nothing else.
 """
 
 from __future__ import annotations
