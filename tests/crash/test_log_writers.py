@@ -26,7 +26,7 @@ import pytest
 from autopilot.events.channels import Cursors
 from autopilot.events.log import EventLog
 from autopilot.events.record import Record
-from autopilot.events.segments import closed_numbers
+from autopilot.events.segments import closed_numbers, closed_path
 from autopilot.models import EventDraft
 from autopilot.system.clock import parse_instant
 from tests.campaign import FAST, FULL, record, size
@@ -37,10 +37,12 @@ EVENTS = size(10_000, 1_000_000)
 NAIVE_KILLS = size(20, 1000)
 MOST_WRITERS = 20 * KILLS + 1000
 PAUSE_S = 0.12
-SEGMENT_BYTES = 1 << 21
+SEGMENT_BYTES = 1 << 20
 LONGEST_TEXT = 2_000_000
-KEPT_BYTES = 4 * (SEGMENT_BYTES + LONGEST_TEXT)
-"""Retention leaves at least the four newest segments, so that a follower in the third is never overtaken."""
+LEAD = 2
+"""How many closed segments writers may be ahead of the slowest follower."""
+KEPT_BYTES = (LEAD + 2) * (SEGMENT_BYTES + LONGEST_TEXT) + WRITERS * LONGEST_TEXT
+"""More than writers can be ahead, with an append of each under way: retention never overtakes a follower."""
 
 
 def open_log(folder: str) -> EventLog:
@@ -65,15 +67,21 @@ class Board:
         acked: per writer, how many of its events were acknowledged.
         reached: per follower, the number of the segment that it reads.
         ended: the first item is set when there is nothing more to come.
+        test: the process that started all others.
     """
 
     folder: str
+    test: int = attrs.field(factory=os.getpid)
     acked: Sequence[int] = attrs.field(factory=lambda: RawArray("Q", MOST_WRITERS))
     reached: Sequence[int] = attrs.field(factory=lambda: RawArray("Q", 2))
     ended: Sequence[int] = attrs.field(factory=lambda: RawArray("Q", 1))
 
     def events(self) -> int:
         return sum(self.acked)
+
+    def is_orphaned(self) -> bool:
+        """Whether the test is gone, and its children should go as well."""
+        return os.getppid() != self.test
 
 
 def start_reader(work: Callable[[], object], report: str) -> int:
@@ -111,12 +119,14 @@ def batches(rng: random.Random) -> Iterator[tuple[int, int]]:
             yield rng.choice([1, 1, 1, 5, 40]), rng.choice([10, 10, 300])
 
 
-def write_for_ever(board: Board, log, writer: int, test: int) -> None:
-    """Until somebody kills it, or the process ``test`` is gone."""
+def write_for_ever(board: Board, log, writer: int) -> None:
+    """Until somebody kills it."""
     rng = random.Random(writer)
     numbers = itertools.count()
     for count, length in batches(rng):
         text = "x" * length
+        if isinstance(log, EventLog):
+            keep_house(board, log, rng)
         log.append(
             [
                 EventDraft(event_type="task.created", payload={"writer": writer, "n": n, "text": text})
@@ -124,18 +134,19 @@ def write_for_ever(board: Board, log, writer: int, test: int) -> None:
             ]
         )
         board.acked[writer] += count
-        if os.getppid() != test:
+        if board.is_orphaned():
             return
-        if isinstance(log, EventLog) and rng.random() < 0.02:
-            keep_house(board, log, rng)
 
 
 def keep_house(board: Board, log: EventLog, rng: random.Random) -> None:
-    if rng.random() < 0.2:
+    """Rotate and collect now and then, and wait for followers that are far behind."""
+    luck = rng.random()
+    if luck < 0.004:
         log.rotate()
-    while min(board.reached) < max(closed_numbers(log.folder), default=0) - 1:
-        time.sleep(0.01)
-    log.gc(keep_bytes=KEPT_BYTES)
+    elif luck < 0.02:
+        log.gc(keep_bytes=KEPT_BYTES)
+    while os.path.exists(closed_path(log.folder, min(board.reached) + LEAD + 1)) and not board.is_orphaned():
+        time.sleep(0.005)
 
 
 # ---------------------------------------------------------------------- readers
@@ -155,7 +166,7 @@ def checked(board: Board, follower: int, records: Iterator[Record]) -> dict:
     digest, count, healed = "0" * 64, 0, 0
     for found in records:
         event = found.event
-        assert event.prev == digest, f"event {count} does not follow on the one before"
+        assert event.prev == digest, f"event {count} in segment {found.segment} after {board.reached[follower]}"
         digest = hashlib.sha256(found.line).hexdigest()
         count += 1
         ids.add(hash(event.id))
@@ -172,13 +183,13 @@ def checked(board: Board, follower: int, records: Iterator[Record]) -> dict:
 
 
 def following(board: Board) -> Iterator[Record]:
-    return open_log(board.folder).follow("0:0", poll_s=0.01)
+    return open_log(board.folder).follow("0:0", stop=board.is_orphaned, poll_s=0.01)
 
 
 def coming_back(board: Board) -> Iterator[Record]:
     """A subscriber that is started anew, and goes on where its saved cursor says."""
     cursors = Cursors(f"{board.folder}/cursors", sync=False)
-    while True:
+    while not board.is_orphaned():
         cursor = cursors.load("subscriber") or "0:0"
         for found in itertools.islice(open_log(board.folder).read(cursor), 1000):
             yield found
@@ -191,7 +202,7 @@ def look_at_ends(board: Board) -> int:
     """``tail`` and ``since``, again and again: what they give is a piece of the chain, up to the present end."""
     looks = 0
     rng = random.Random(4711)
-    while not board.ended[0]:
+    while not board.ended[0] and not board.is_orphaned():
         log = open_log(board.folder)
         tail = log.tail(rng.choice([1, 20, 500]))
         for before, after in itertools.pairwise(tail):
@@ -234,11 +245,10 @@ class Chaos:
 
     def _start(self) -> None:
         writer, self.born = self.born, self.born + 1
-        test = os.getpid()
         child = os.fork()
         if child == 0:
             try:
-                write_for_ever(self._board, self._make_log(self._board.folder), writer, test)
+                write_for_ever(self._board, self._make_log(self._board.folder), writer)
             finally:
                 traceback.print_exc()
                 os._exit(9)
