@@ -107,9 +107,9 @@ class LeaseFiles:
             found[task_id] = (mark, lease)
         return lease
 
-    def _names(self) -> list[str]:
+    def _names(self, *, hidden: bool = False) -> list[str]:
         try:
-            return [name for name in os.listdir(self._layout.leases) if not name.startswith(".")]
+            return [name for name in os.listdir(self._layout.leases) if name.startswith(".") is hidden]
         except FileNotFoundError:
             return []
 
@@ -152,8 +152,12 @@ class LeaseFiles:
         loose |= {name: name.rsplit(".", 1)[0] for name in names if name.endswith(".cancel")}
         return {name: task_id for name, task_id in loose.items() if task_id not in held}
 
+    def temporaries(self) -> list[str]:
+        """Names of files that were to become leases or cancel requests, or still will."""
+        return self._names(hidden=True)
+
     def sweep(self, name: str) -> None:
-        """Remove one of the ``leftovers``."""
+        """Remove one of the ``leftovers`` or ``temporaries``."""
         remove_file(f"{self._layout.leases}/{name}")
 
     def set_aside(self, task_id: str) -> bool:

@@ -182,11 +182,15 @@ class Scanner:
     # ---------------------------------------------------------------- leftovers
 
     def clear_leftovers(self) -> None:
-        """Deal with temporary files, seen by the last whole scan, that are old and whose writer is dead."""
+        """Deal with temporary files that are old and whose writer is dead: those of tasks that the last whole scan
+        saw, and those of leases."""
         names, self._leftovers = self._leftovers, []
         for name in names:
             if _abandoned(self._layout.tasks, name):
                 self._files.clear_leftover(name)
+        for name in self._leases.temporaries():
+            if _abandoned(self._layout.leases, name):
+                self._leases.sweep(name)
 
 
 class _Found:

@@ -450,6 +450,18 @@ def test_old_leftovers_of_dead_writers_are_cleared(open_file_store, tasks):
     assert sorted(os.listdir(tasks)) == sorted([alive.name, fresh.name, strange.name, "one.md"])
 
 
+def test_old_leftovers_of_dead_claimers_are_cleared(open_file_store, tasks):
+    leases = tasks.parent / "state" / "leases"
+    leases.mkdir(parents=True)
+    old, alive, fresh = (leases / f".one.json.{pid}.0a1b2c3d.tmp" for pid in (4194304, os.getpid(), 4194303))
+    for path in (old, alive, fresh):
+        path.write_bytes(b"{")
+    for path in (old, alive):
+        os.utime(path, (1, 1))
+    open_file_store().project()
+    assert sorted(os.listdir(leases)) == sorted([alive.name, fresh.name])
+
+
 def test_create_and_scan_by_two_objects(open_file_store):
     one, two = open_file_store(), open_file_store()
     one.changes()
