@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from openclaw_zoo import Asked, Behaviour, Peer, answer
-from test_openclaw import EITHER
+from test_openclaw import EITHER, ZOO
 
 from autopilot.config.root import Root
 from autopilot.dispatcher.control import Control
@@ -28,6 +28,7 @@ GOOD = answer(200, EITHER)
 POINTS = ("asked", "begun", "answering", "answered")
 PATIENCE_S = 60.0
 LOST = "lost"
+"""How an attempt ends whose runner was killed before it could report."""
 
 
 class Gateway(Peer):
@@ -191,3 +192,23 @@ def check(place: Place, task: str, killed: str) -> None:
 def test_a_killed_runner_doubles_no_run(place: Place, point: str) -> None:
     task = place.task(point, GOOD)
     check(place, task, place.tick(task))
+
+
+CELLS = [(name, point) for name in ZOO for point in ("answering", "answered")] if campaign.FULL else []
+
+
+@pytest.mark.skipif(
+    not CELLS, reason="every behaviour of the zoo with a kill is the full run's: AUTOPILOT_TEST_SIZE"
+)
+def test_a_runner_killed_in_the_middle_of_any_answer_doubles_no_run(place: Place) -> None:
+    ends: Counter[str] = Counter()
+    for name, point in CELLS:
+        task = place.task(point, ZOO[name][0])
+        killed = place.tick(task)
+        ends["killed" if killed == LOST else "too late"] += 1
+        check(place, task, killed)
+        with contextlib.suppress(Exception):
+            place.control.cancel(task, by="test")
+        place.control.reset_executor("openclaw")
+    posts = len([asked for asked in place.gateway.asked if run_of(asked)])
+    campaign.record("T11", f"behaviours x kills, {place.door}", cells=len(CELLS), posts=posts, **ends)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from openclaw_zoo import Behaviour, Peer, answer, dribble, hang, peer, reset
+from test_openclaw import ZOO, bounded_memory
 
 from autopilot import ConfigError, Event
 from autopilot_adapter_openclaw import plugin
@@ -101,6 +102,17 @@ def test_a_bad_peer_costs_little_and_only_once(behaviour: Behaviour) -> None:
         for number in range(50):
             plugin.autopilot_event(event(number=number))
         assert len(one.asked) == 1, "it must rest after a failure"
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_peer_of_the_zoo_harms_the_dispatcher(name: str) -> None:
+    """One that fails is not asked again before the rest is over; what a good status comes with is not looked at."""
+    with peer(ZOO[name][0]) as one, bounded_memory():
+        notify(one)
+        for number in range(3):
+            plugin.autopilot_event(event(number=number))
+        assert len(one.asked) in (1, 3)
+        assert {asked.path for asked in one.asked} == {"/hooks/wake"}
 
 
 def test_nobody_there_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,17 +17,28 @@ _RESULT_LIMIT = 16 * 1024 * 1024
 
 
 def run_folder(control: Control, task_id: str, number: int) -> str:
-    """Where an attempt keeps its files."""
-    return os.path.join(control.root.runs, task_id, str(number))
+    """Where an attempt keeps its files.
+
+    Raises:
+        StorageError: a link stands in the place of the folder, or of the task's.
+    """
+    return _real(control, os.path.join(control.root.runs, task_id, str(number)))
 
 
 def attempt_numbers(control: Control, task_id: str) -> list[int]:
     """The attempts that have a run folder, the first one first."""
     try:
-        names = os.listdir(os.path.join(control.root.runs, task_id))
+        names = os.listdir(_real(control, os.path.join(control.root.runs, task_id)))
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _real(control: Control, folder: str) -> str:
+    from autopilot.store.layout import Layout
+
+    Layout(control.root.folder).refuse_links(folder)
+    return folder
 
 
 def read_result(control: Control, task_id: str, number: int) -> AttemptResult | None:

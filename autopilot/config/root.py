@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -164,9 +164,22 @@ def _refuse_unsafe(folder: str) -> None:
     for name in FOLDERS:
         inner = os.path.join(folder, name)
         if os.path.islink(inner):
-            raise SetupError(
-                f"{inner} is a symbolic link; links inside a root are refused",
-                hint="replace it by a real folder, or link the root as a whole",
-            )
+            raise _link(inner)
         if os.path.lexists(inner) and not os.path.isdir(inner):
             raise SetupError(f"{inner} is no folder", hint="move it away: Autopilot makes its folders itself")
+    for name in ("state", "events"):
+        for link in _links_in(os.path.join(folder, name)):
+            raise _link(link)
+
+
+def _links_in(folder: str) -> Iterator[str]:
+    # Who must not read the folder hears of it from those that need it.
+    with contextlib.suppress(OSError), os.scandir(folder) as items:
+        yield from (item.path for item in items if item.is_symlink())
+
+
+def _link(place: str) -> SetupError:
+    return SetupError(
+        f"{place} is a symbolic link; links inside a root are refused",
+        hint="replace it by a real file or folder, or link the root as a whole",
+    )

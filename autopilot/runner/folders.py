@@ -9,10 +9,12 @@ from typing import Any
 
 import attrs
 
-from autopilot.system.durable import ensure_folder, read_file, replace_file
+from autopilot.store.layout import Layout
+from autopilot.system.durable import read_file, replace_file
 
 __all__ = [
     "Reaped",
+    "make_run_folder",
     "mark_of",
     "read_reaped",
     "write_reaped",
@@ -36,9 +38,22 @@ class Reaped:
 
 def mark_of(run_dir: str) -> str:
     """``<root hash>/<task>/<attempt>``: the value of ``AUTOPILOT_RUN`` for the attempt of this run folder."""
-    runs, task_id, attempt = run_dir.rstrip("/").rsplit("/", 2)
-    root = os.path.realpath(os.path.dirname(runs))
+    _, task_id, attempt = run_dir.rstrip("/").rsplit("/", 2)
+    root = os.path.realpath(_root_of(run_dir))
     return f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}/{task_id}/{attempt}"
+
+
+def make_run_folder(run_dir: str) -> None:
+    """Make the folder of an attempt where it is missing.
+
+    Raises:
+        StorageError: the disk refuses, or a link stands in its place: an agent may have put it there.
+    """
+    Layout(_root_of(run_dir)).make(run_dir)
+
+
+def _root_of(run_dir: str) -> str:
+    return run_dir.rstrip("/").rsplit("/", 3)[0]
 
 
 def write_reaped(run_dir: str, *, exit_code: int, killed: int) -> None:
@@ -47,7 +62,7 @@ def write_reaped(run_dir: str, *, exit_code: int, killed: int) -> None:
     Raises:
         StorageError, OSError: the disk refuses.
     """
-    ensure_folder(run_dir)
+    make_run_folder(run_dir)
     _write(run_dir, "reaped.json", {"runner_exit": exit_code, "orphans_killed": killed})
 
 

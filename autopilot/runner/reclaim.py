@@ -11,9 +11,9 @@ import attrs
 
 from autopilot.errors import StorageError
 from autopilot.models import Lease, LeaseState
-from autopilot.runner.folders import mark_of, read_reaped
+from autopilot.runner.folders import make_run_folder, mark_of, read_reaped
 from autopilot.system.clock import Clock
-from autopilot.system.durable import ensure_folder, read_file, replace_file
+from autopilot.system.durable import read_file, replace_file
 from autopilot.system.failpoints import failpoint
 from autopilot.system.marks import marked_processes
 from autopilot.system.processes import ProcessIdentity, boot_id, is_alive, send_signal
@@ -104,7 +104,7 @@ def _first_asked(run_dir: str, clock: Clock) -> float:
         pass
     now = clock.monotonic()
     try:
-        ensure_folder(run_dir)
+        make_run_folder(run_dir)
         note = json.dumps({"boot": boot_id(), "monotonic": now}).encode("ascii")
         replace_file(path, note, point="reclaim.note", sync=False)
     except (StorageError, OSError):

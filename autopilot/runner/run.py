@@ -16,7 +16,7 @@ from autopilot.models import AttemptResult, AttemptSpec, EventDraft, Lease, Outc
 from autopilot.runner.checks import verify
 from autopilot.runner.children import fork_child
 from autopilot.runner.evidence import Evidence
-from autopilot.runner.folders import mark_of
+from autopilot.runner.folders import make_run_folder, mark_of
 from autopilot.runner.host import host
 from autopilot.runner.judge import judge
 from autopilot.runner.keeper import Keeper
@@ -28,7 +28,7 @@ from autopilot.runner.watch import Child, Watcher
 from autopilot.runner.work import Work
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
-from autopilot.system.durable import ensure_folder, replace_file
+from autopilot.system.durable import replace_file
 from autopilot.system.environment import child_environment
 from autopilot.system.failpoints import failpoint
 from autopilot.system.marks import MARK, wear
@@ -85,7 +85,7 @@ def run_attempt(
 
 
 def _prepare(spec: AttemptSpec) -> None:
-    ensure_folder(spec.run_dir)
+    make_run_folder(spec.run_dir)
     text = spec.task_text.encode("utf-8", "surrogateescape")
     replace_file(os.path.join(spec.run_dir, "task.md"), text, point="runner.task", sync=False)
 

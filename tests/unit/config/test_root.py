@@ -83,6 +83,14 @@ def test_links_inside_are_refused(name: str, tmp_path: Path) -> None:
         find_root(None, {}, str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["state/locks", "state/hold.json", "events/events.ndjson"])
+def test_links_in_the_machines_own_folders_are_refused(name: str, tmp_path: Path) -> None:
+    make_root(Root(str(tmp_path / ".autopilot")))
+    (tmp_path / ".autopilot" / name).symlink_to(tmp_path)
+    with pytest.raises(SetupError, match=f"{name} is a symbolic link"):
+        find_root(None, {}, str(tmp_path))
+
+
 def test_writable_for_everybody_is_refused_unless_sticky(tmp_path: Path) -> None:
     folder = tmp_path / ".autopilot"
     folder.mkdir()
