@@ -106,7 +106,7 @@ def test_a_bad_peer_costs_little_and_only_once(behaviour: Behaviour) -> None:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_no_peer_of_the_zoo_harms_the_dispatcher(name: str) -> None:
-    """One that fails is not asked again before the rest is over; what a good status comes with is not looked at."""
+    """One that fails is not asked again before the rest is over; of a good one only the status counts."""
     with peer(ZOO[name][0]) as one, bounded_memory():
         notify(one)
         for number in range(3):

@@ -151,8 +151,13 @@ class TaskSettings:
     max_attempts: int = attrs.field(default=3, validator=at_least(1))
     protected: tuple[str, ...] = (
         ".git/config",
+        ".git/config.worktree",
         ".git/hooks/**",
-        ".git/info/**",
+        # What git reads there; it writes `refs` itself whenever it tidies up.
+        ".git/info/attributes",
+        ".git/info/exclude",
+        ".git/info/grafts",
+        ".git/info/sparse-checkout",
         ".claude/**",
         ".codex/**",
         ".cursor/**",

@@ -60,8 +60,12 @@ _TEXT = """\
 #  max_attempts: 3
 #  protected:               # paths that no attempt may change
 #    - .git/config
+#    - .git/config.worktree
 #    - .git/hooks/**
-#    - .git/info/**
+#    - .git/info/attributes
+#    - .git/info/exclude
+#    - .git/info/grafts
+#    - .git/info/sparse-checkout
 #    - .claude/**
 #    - .codex/**
 #    - .cursor/**

@@ -49,7 +49,9 @@ def _problem(fault: yaml.YAMLError) -> str:
     if isinstance(fault, yaml.reader.ReaderError):
         code = fault.character if isinstance(fault.character, int) else ord(fault.character)
         return f"the character U+{code:04X} is not allowed"
-    return " ".join(str(getattr(fault, "problem", None) or fault).split())
+    problem = " ".join(str(getattr(fault, "problem", None) or fault).split())
+    # libyaml looks ahead, and may meet a limit of its own before we meet ours.
+    return f"nested deeper than {_MAX_DEPTH} levels" if "maximum nesting depth" in problem else problem
 
 
 @functools.cache
