@@ -75,9 +75,11 @@ def copy_of(template: Path, folder: Path) -> Path:
 
 
 def settle(folder: Path) -> None:
-    """Fresh dispatchers, one after the other, until nothing moves any more."""
+    """Fresh dispatchers, one after the other, until nothing moves any more. Who paused them resumes them."""
     for _ in range(8):
         world = World(folder)
+        if world.control.hold() is not None:
+            world.control.resume()
         world.tick()
         world.tick()
         moving = world.control.store.leases() or not all(map(_rests, world.control.store.tasks()))
