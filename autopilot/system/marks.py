@@ -18,7 +18,7 @@ import sys
 from autopilot.system.process_table import every_pid
 from autopilot.system.processes import ProcessIdentity, identify
 
-__all__ = ["MARK", "marked_processes", "wear"]
+__all__ = ["MARK", "marked_processes", "wear", "wearable"]
 
 MARK = "AUTOPILOT_RUN"
 """The environment variable that names the attempt a process belongs to."""
@@ -27,6 +27,20 @@ _LIMIT = 10  # RLIMIT_LOCKS, which Python's ``resource`` does not name
 _LIMIT_LINE = re.compile(rb"^Max file locks +\S+ +(\d+)", re.MULTILINE)
 _BITS = 63
 _FEWEST_BITS = 47
+
+
+def wearable() -> bool:
+    """Whether this system lets a mark be worn."""
+    if sys.platform != "linux":
+        return False
+    import resource
+
+    soft, most = resource.getrlimit(_LIMIT)
+    try:
+        resource.setrlimit(_LIMIT, (soft, most))
+    except (OSError, ValueError):
+        return False
+    return most == resource.RLIM_INFINITY or most.bit_length() > _FEWEST_BITS
 
 
 def wear(mark: str) -> bool:

@@ -15,7 +15,14 @@ from autopilot.cli.doctor.core import (
 )
 from autopilot.cli.doctor.finding import Finding
 from autopilot.cli.doctor.leases import check_leases, check_locks
-from autopilot.cli.doctor.machine import check_disk, check_git, check_install, check_python, check_root
+from autopilot.cli.doctor.machine import (
+    check_disk,
+    check_git,
+    check_install,
+    check_marks,
+    check_python,
+    check_root,
+)
 from autopilot.errors import AutopilotError
 
 __all__ = ["examine"]
@@ -28,6 +35,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("git", check_git),
     ("root", check_root),
     ("disk", check_disk),
+    ("marks", check_marks),
     ("config", check_config),
     ("tasks", check_tasks),
     ("events", check_events),

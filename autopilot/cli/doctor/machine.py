@@ -12,8 +12,9 @@ from autopilot._version import __version__
 from autopilot.cli.app import App
 from autopilot.cli.doctor.finding import Finding, Grade
 from autopilot.system.filesystems import network_filesystem
+from autopilot.system.marks import wearable
 
-__all__ = ["check_disk", "check_git", "check_install", "check_python", "check_root"]
+__all__ = ["check_disk", "check_git", "check_install", "check_marks", "check_python", "check_root"]
 
 MIB = 1024 * 1024
 FULL_MIB, TIGHT_MIB = 64, 1024
@@ -50,6 +51,19 @@ def check_git(app: App) -> Iterator[Finding]:
         yield Finding("git", "ok", found)
     else:
         yield Finding("git", "warn", "git is not on PATH: tasks on repositories need it", "install git")
+
+
+def check_marks(_app: App) -> Iterator[Finding]:
+    """Whether the processes of an attempt can be told when its runner and the launcher were killed together."""
+    if wearable():
+        yield Finding("marks", "ok", "whatever an attempt starts is known for its own")
+        return
+    yield Finding(
+        "marks",
+        "warn",
+        "this system marks the processes of an attempt by their environment only",
+        "after a kill -9 of a runner and the launcher, look for a child that cleared its environment: `ps -ef`",
+    )
 
 
 def check_root(app: App) -> Iterator[Finding]:

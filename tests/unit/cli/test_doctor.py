@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -72,6 +73,12 @@ class TestDoctor:
         found = worst(cli, "install")
         assert found["status"] == "fail"
         assert "9.9" in found["detail"]
+
+    def test_a_system_that_lets_no_mark_be_worn(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert worst(cli, "marks")["status"] == ("ok" if sys.platform == "linux" else "warn")
+        monkeypatch.setattr("autopilot.cli.doctor.machine.wearable", lambda: False)
+        found = worst(cli, "marks")
+        assert (found["status"], "environment only" in found["detail"]) == ("warn", True)
 
     def test_a_root_that_others_may_enter(self, cli: Cli, project: Path) -> None:
         cli("init")
