@@ -83,6 +83,17 @@ def test_a_runner_that_dies_later_is_reclaimed_and_nothing_of_it_is_left(tmp_pat
         assert isinstance(clear(now, place.run_dir(now), clock=SystemClock()), Cleared)
 
 
+@pytest.mark.parametrize("point", ["runner.protected", "runner.changes.write", "runner.changes.rename"])
+def test_a_runner_that_dies_while_it_looks_for_violations_is_reclaimed(tmp_path, point):
+    with arena(tmp_path, AUTOPILOT_FAILPOINTS=f"{point}=kill") as place:
+        lease = place.start(MARKS, workspace="repo")
+        assert place.ended(lease).exit_code == -signal.SIGKILL
+        assert len(started(place)) == 1
+        now = place.store.lease(place.task_id)
+        assert place.store.result(now) is None
+        assert isinstance(clear(now, place.run_dir(now), clock=SystemClock()), Cleared)
+
+
 def test_a_runner_that_dies_after_its_report_is_adopted(tmp_path):
     with arena(tmp_path, AUTOPILOT_FAILPOINTS="runner.reported=kill") as place:
         lease = place.start(MARKS)

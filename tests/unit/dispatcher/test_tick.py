@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
-from autopilot.errors import BusyError, TransitionError
+from autopilot.errors import BusyError, StorageError, TransitionError
 from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.system.clock import format_instant
 
@@ -273,6 +273,22 @@ def test_a_runner_that_ends_before_it_could_start_gives_the_task_back(arena: Any
     arena.stage.unable = False
     arena.clock.pass_by(10)
     assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_a_claim_that_a_fault_kept_from_its_runner_is_given_back(arena: Any, monkeypatch: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+
+    def refuse(task: object) -> str:
+        raise StorageError("no descriptor is left")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(arena.control, "text_of", refuse)
+        with pytest.raises(StorageError):
+            arena.tick()
+    assert arena.status("one") == "claimed"
+    arena.tick()
+    assert (arena.status("one"), arena.reason("one")) == ("pending", "not_started")
 
 
 def test_a_cancel_of_a_waiting_task_is_at_once_and_of_a_running_one_is_asked_for(arena: Any) -> None:
