@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from autopilot.dispatcher.hold import Hold, HoldMode, clear_hold, write_hold
-from autopilot.errors import BusyError, TransitionError
+from autopilot.errors import AlreadyExistsError, BusyError, TransitionError
 from autopilot.models import (
     ALLOWED_TRANSITIONS,
     Ending,
@@ -23,13 +23,29 @@ from autopilot.models import (
 )
 from autopilot.system.clock import format_instant
 from autopilot.system.durable import ensure_folder, read_file, replace_file
+from autopilot.system.sanitize import visible
+from autopilot.taskfile import lookalike
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["cancel", "fresh_record", "impose_hold", "lift_hold", "report_invalid", "retry"]
+__all__ = ["cancel", "fresh_record", "impose_hold", "lift_hold", "refuse_lookalike", "report_invalid", "retry"]
 
 _KEPT_DIGESTS = 10_000
+
+
+def refuse_lookalike(control: Control, task_id: str) -> None:
+    """Refuse to create a task whose id a reader would take for an existing one.
+
+    Raises:
+        AlreadyExistsError: there is such a task.
+    """
+    other = lookalike(task_id, control.store.ids())
+    if other is not None:
+        raise AlreadyExistsError(
+            f"the id {task_id} looks like that of the task {visible(other)}; nothing was changed",
+            hint="choose an id that nobody can take for it",
+        )
 
 
 def cancel(control: Control, task: Task, by: str) -> str:

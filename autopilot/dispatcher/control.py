@@ -248,6 +248,9 @@ class Control:
         Raises:
             AlreadyExistsError, TaskFormatError, StorageError.
         """
+        from autopilot.dispatcher.changes import refuse_lookalike
+
+        refuse_lookalike(self, draft.id)
         self.ensure_root()
         event = EventDraft(event_type="task.created", payload={"by": _user()})
         task = self.store.create(draft, events=(event,))

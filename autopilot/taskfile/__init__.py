@@ -6,7 +6,7 @@ Importing this package does not import PyYAML: most files never need it.
 from autopilot.taskfile.codec import parse, parse_frontmatter, read_fields
 from autopilot.taskfile.edit import edit
 from autopilot.taskfile.fields import FIELDS, OWNED_KEYS, SCHEMA, Field, Kind
-from autopilot.taskfile.ids import check_id, new_id, skeleton
+from autopilot.taskfile.ids import check_id, lookalike, new_id, skeleton
 from autopilot.taskfile.render import render
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Kind",
     "check_id",
     "edit",
+    "lookalike",
     "new_id",
     "parse",
     "parse_frontmatter",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from random import Random
 
 from autopilot.errors import TaskFormatError
 from autopilot.system.clock import Clock
 from autopilot.taskfile.scalars import shown
 
-__all__ = ["ID_PATTERN", "check_id", "new_id", "skeleton"]
+__all__ = ["ID_PATTERN", "check_id", "lookalike", "new_id", "skeleton"]
 
 ID_PATTERN = r"[a-z0-9][a-z0-9._-]{0,79}"
 """What an id looks like; ``check_id`` refuses a few that match it all the same."""
@@ -82,3 +83,9 @@ def skeleton(text: str) -> str:
 
         text = unicodedata.normalize("NFKC", text)
     return text.casefold().translate(_LOOKALIKES)
+
+
+def lookalike(text: str, others: Iterable[str]) -> str | None:
+    """The first of ``others`` that a reader would take for ``text`` and that is another id; None mostly."""
+    wanted = skeleton(text)
+    return next((other for other in others if other != text and skeleton(other) == wanted), None)
