@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from autopilot.system.processes import ProcessIdentity
+from tests.crash import chaos_oracle
 
-__all__ = ["SLOTS", "TTL_S", "Arena"]
+__all__ = ["SLOTS", "TTL_S", "Arena", "wait_until"]
 
 SLOTS = 8
 TTL_S = 5
@@ -101,14 +102,19 @@ class Arena:
         return started
 
     def end(self) -> None:
-        """Let the dispatchers end; whoever was stopped goes on."""
-        for process in (*self.stopped(), *(dispatcher.pid for dispatcher in self.dispatchers)):
-            _signal(process, signal.SIGCONT)
+        """Let the dispatchers end, and what they started after them; whoever was stopped goes on."""
         for dispatcher in self.dispatchers:
+            dispatcher.send_signal(signal.SIGCONT)
             dispatcher.terminate()
         for dispatcher in self.dispatchers:
             dispatcher.wait(60)
         self.dispatchers.clear()
+        wait_until(self._nobody_left, 30)
+
+    def _nobody_left(self) -> bool:
+        for pid in self.stopped():
+            _signal(pid, signal.SIGCONT)
+        return not chaos_oracle.alive(self.folder)
 
     def verify(self) -> subprocess.CompletedProcess[str]:
         """What ``events verify`` says of the log."""
@@ -152,6 +158,10 @@ class Arena:
         self._read += len(whole)
         self._ended.update(line.split()[1] for line in whole.splitlines() if line.startswith("end "))
         return len(self._ended) / len(self._bodies)
+
+    def left(self) -> int:
+        """How many tasks' scripts have not come to their end."""
+        return round((1 - self.progress()) * len(self._bodies))
 
     def all_done(self) -> bool:
         """Whether every task file says so."""
