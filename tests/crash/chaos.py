@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import attrs
 
 from autopilot.system.processes import ProcessIdentity, identify, send_signal
-from tests.crash.chaos_arena import TTL_S, Arena
+from tests.crash.chaos_arena import LONG, TTL_S, Arena
 
 __all__ = ["Chaos", "LONG_S"]
 
@@ -98,6 +98,9 @@ class Chaos:
         asleep = {process for _, process in self._asleep}
         leases = self._arena.started_leases()
         self._rng.shuffle(leases)
+        if verb == "stop":
+            # Their executors are still at work when the lease runs out.
+            leases.sort(key=lambda lease: not lease[0].endswith(LONG))
         for task, runner, launcher in leases:
             victim = launcher if whom == "launcher" else runner
             if victim is None or victim in asleep or (loses and self._losses[task] >= _MOST_LOSSES):

@@ -20,10 +20,12 @@ from typing import Any
 from autopilot.system.processes import ProcessIdentity
 from tests.crash import chaos_oracle
 
-__all__ = ["SLOTS", "TTL_S", "Arena", "wait_until"]
+__all__ = ["LONG", "SLOTS", "TTL_S", "Arena", "wait_until"]
 
 SLOTS = 8
 TTL_S = 5
+LONG = ".long"
+"""How the ids of long tasks end."""
 
 CONFIG = """\
 durability: process
@@ -68,6 +70,7 @@ class Arena:
         self.folder = folder
         self.root = folder / ".autopilot"
         self.oracle = folder / "oracle"
+        self.environ: dict[str, str] = dict(os.environ)
         self.dispatchers: list[subprocess.Popen[bytes]] = []
         self._bodies: dict[str, str] = {}
         self._ended: set[str] = set()
@@ -79,9 +82,11 @@ class Arena:
         (self.root / "config.yaml").write_text(config)
 
     def add_tasks(self, count: int, rng: random.Random) -> None:
-        """More tasks, of which some leave a daemon behind."""
+        """More tasks, of which some leave a daemon behind, and some take longer than a lease lasts."""
         for number in range(len(self._bodies), len(self._bodies) + count):
             name, seconds = f"task-{number:05d}", round(rng.uniform(0.05, 0.5), 2)
+            if number % 40 == 7:
+                name, seconds = f"{name}{LONG}", TTL_S + 5
             body = SCRIPT.format(slots=SLOTS, seconds=seconds, more=DAEMON if number % 5 == 0 else "")
             text = f"---\nid: {name}\ntitle: {name}\nexecutor: local\nmax_attempts: 10\n---\n{body}"
             path = self.root / "tasks" / f".{name}.new"
@@ -96,7 +101,7 @@ class Arena:
         command = [sys.executable, "-m", "autopilot.cli", "--root", str(self.root), "dispatch", "run"]
         with open(self.oracle / "dispatchers.log", "ab") as log:
             started = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **environ}
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**self.environ, **environ}
             )
         self.dispatchers.append(started)
         return started

@@ -6,12 +6,14 @@ The judge is ``chaos_oracle``, a program of its own that believes the executors,
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,51 @@ def attack(arena: Arena, chaos: Chaos, rng: random.Random) -> float:
         stalled, before = max(stalled, time.monotonic() - before), time.monotonic()
     chaos.wake_all()
     return stalled
+
+
+# ---------------------------------------------------------------------- mutation
+
+PLANTS = {
+    "overbooked": """
+from autopilot.dispatcher.tick import Dispatcher
+from autopilot.store import protocol
+protocol.check_slots = lambda *_, **__: None
+look = Dispatcher._look_at_leases
+Dispatcher._look_at_leases = lambda self, *answers: (look(self, *answers), self._running.clear())
+""",
+    "overlaps": """
+from autopilot.runner import reclaim
+reclaim.clear = lambda *_, **__: reclaim.Cleared()
+""",
+}
+"""What the oracle must find -> what is planted into every process: nobody counts slots, predecessors live on."""
+
+
+def chosen() -> list[str]:
+    """One a day by default."""
+    names = sorted(PLANTS)
+    return names if FULL else [names[date.today().toordinal() % len(names)]]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE_S + 100)
+@pytest.mark.parametrize("wrong", chosen())
+def test_the_oracle_finds(arena: Arena, wrong: str) -> None:
+    """Without this an oracle that sees nothing wrong could be one that sees nothing."""
+    (arena.folder / "sitecustomize.py").write_text(PLANTS[wrong])
+    arena.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(arena.folder), os.environ.get("PYTHONPATH", "")])
+    )
+    rng = random.Random(4)
+    arena.add_tasks(48, rng)
+    for _ in range(3):
+        arena.start_dispatcher()
+    attack(arena, Chaos(arena, {"stop runner": 4}, rng), rng)
+    arena.end()
+    assert judged(arena)[wrong]
+
+
+# ---------------------------------------------------------------------- the campaign
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ import pytest
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
 from autopilot.errors import BusyError, StorageError, TransitionError
 from autopilot.models import Health, OutcomeKind, Verdict
+from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import format_instant
+from autopilot.testing.stores import gone_owner
 
 
 def started(report: Any) -> list[tuple[str, str, int]]:
@@ -506,6 +508,26 @@ def test_run_ends_when_drained(arena: Any) -> None:
     arena.dispatcher.run(lambda: len(ticks) > 50, on_tick)
     assert len(ticks) < 50
     assert arena.status("one") == "done"
+
+
+def test_a_task_whose_old_processes_live_is_not_taken_back_and_says_so(arena: Any, monkeypatch: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    lease = arena.control.store.claim(
+        "one", executor="coder", owner=gone_owner(), limits=SlotLimits(total=9), ttl_s=30.0
+    )
+    arena.control.store.start(lease, owner=gone_owner())
+    answers = ["not dead after SIGKILL: process 7"] * 3 + ["process 8"] + [None] * 9
+    monkeypatch.setattr(arena.control, "clear", lambda lease: answers.pop(0))
+    for _ in range(4):
+        assert arena.tick().started == ()
+        assert arena.status("one") == "in_progress"
+    assert [event["payload"] for event in arena.events("reclaim.deferred")] == [
+        {"attempt": 1, "why": "not dead after SIGKILL: process 7"},
+        {"attempt": 1, "why": "process 8"},
+    ]
+    assert started(arena.tick()) == [("one", "coder", 2)]
+    assert [event["payload"]["attempt"] for event in arena.events("task.reclaimed")] == [1]
 
 
 @pytest.mark.parametrize("newer", [True, False])
