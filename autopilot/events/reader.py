@@ -143,7 +143,9 @@ class Reader:
         self._step_back(size)
         if size == self._offset:
             return
-        for line, end in read_lines(self._fd, self._offset):
+        # No further than the last newline of this instant: a torn line behind it may be healed between two reads.
+        stop = max(self._offset, line_start(self._fd, size))
+        for line, end in read_lines(self._fd, self._offset, stop):
             self._seen.append((self._offset, end, line[:_HEAD_BYTES]))
             self._offset = end
             yield Record(line, self._number, end)

@@ -154,7 +154,8 @@ def read_lines(fd: int, offset: int, stop: int | None = None) -> Iterator[tuple[
     newline is not there yet and is left out.
 
     Args:
-        stop: read no further than this offset; to the end of the file by default.
+        stop: read no further than this offset; to the end of the file by default. Who reads without the lock stops
+            at the end of a line: what is behind the last one may be something else at the next read.
     """
     rest = b""
     position, chunk = offset, _CHUNK

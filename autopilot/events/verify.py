@@ -148,7 +148,8 @@ class _Verification:
 
     def _segment(self, number: int, fd: int, newest: bool) -> None:
         size = os.fstat(fd).st_size
-        for line, end in read_lines(fd, 0, size):
+        whole = line_start(fd, size)
+        for line, end in read_lines(fd, 0, whole):
             self._line += 1
             self._lines += 1
             self._event(number, line)
@@ -156,7 +157,7 @@ class _Verification:
             self._count += 1
             self._compare_head(number, end)
             self._compare_anchor()
-        torn = size - line_start(fd, size)
+        torn = size - whole
         if torn and newest:
             self._notes.append(f"{self._name} ends in a torn line of {torn} bytes; the next append moves it aside")
         elif torn:

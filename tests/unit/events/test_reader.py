@@ -214,6 +214,24 @@ class Steps:
         self._steps.pop(0)()
 
 
+class Interrupted:
+    """A function after whose n-th call something else happens."""
+
+    def __init__(self, real, nth: int, deed) -> None:
+        self._real, self._left, self._deed = real, nth, deed
+
+    def __call__(self, *given):
+        result = self._real(*given)
+        self._left -= 1
+        if self._left == 0:
+            self._deed()
+        return result
+
+    def make_sure(self) -> None:
+        if self._left > 0:
+            self._deed()
+
+
 class TestFollow:
     def test_what_is_appended_comes(self, log):
         put(log, 0)
@@ -301,6 +319,24 @@ class TestFollow:
         seen = numbers(log.follow(begin, stop=steps.stop, wait=steps.wait))
         again = [10, 11] if undone > 256 else []
         assert seen == [11, *first, *again, *second, 99]
+
+    @pytest.mark.parametrize("fragment", [10, 3000, 300_000])
+    @pytest.mark.parametrize("nth", range(1, 7))
+    def test_a_torn_line_that_is_healed_between_two_reads(self, log, folder, monkeypatch, fragment, nth):
+        """Bytes of the fragment and of what comes in its place never make one line."""
+        put(log, 0)
+        with Path(folder, "events.ndjson").open("ab") as file:
+            file.write(b"x" * fragment)
+        healing = Interrupted(os.pread, nth, lambda: put(log, *range(1, 40)))
+        reader = Reader(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.pread", healing)
+            found = list(reader.records())
+        healing.make_sure()
+        found += reader.records()
+        reader.close()
+        assert [record.line for record in found] == list(log.lines())
+        assert numbers(found) == list(range(40))
 
     def test_by_default_it_polls(self, log):
         put(log, 0)

@@ -253,6 +253,27 @@ def test_a_collection_while_the_segments_are_read(sample, folder, monkeypatch):
     assert report.segments == 1
 
 
+@pytest.mark.parametrize("fragment", [10, 300_000])
+@pytest.mark.parametrize("nth", range(5, 13))
+def test_a_torn_line_that_is_healed_while_the_segments_are_read(sample, folder, monkeypatch, fragment, nth):
+    log, _ = sample
+    with paths(folder)[-1].open("ab") as file:
+        file.write(b"x" * fragment)
+    real, left = os.pread, nth
+
+    def healing(fd, count, at):
+        nonlocal left
+        data = real(fd, count, at)
+        left -= 1
+        if left == 0:
+            log.append([EventDraft(event_type="a.b", payload={"text": "y" * 10_000})] * 40)
+        return data
+
+    monkeypatch.setattr("os.pread", healing)
+    report = verify(folder)
+    assert report.ok, report.faults
+
+
 def test_a_strange_name_is_no_segment(sample, folder):
     """Nine digits with a zero in front: never ours, and not to be waited for."""
     Path(folder, "events-000000002.ndjson").write_bytes(b"junk\n")
