@@ -6,6 +6,7 @@ the sentences of the tables.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from autopilot.cli.app import App, common_options
 from autopilot.cli.faults import guarded, wants_json
 from autopilot.cli.lazy import Entry
 from autopilot.cli.plugged import PluggedGroup
+from autopilot.errors import AutopilotError
 
 __all__ = ["cli", "main"]
 
@@ -76,4 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return guarded(call, as_json=wants_json(arguments), environ=os.environ)
     finally:
-        app.close()
+        # The work is done and answered for. What cannot be given back now ends with the process.
+        with contextlib.suppress(OSError, AutopilotError):
+            app.close()

@@ -120,9 +120,12 @@ class HeadFile:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        try:
+            if fd >= 0:
+                os.close(fd)
+        except OSError:
+            pass
 
 
 def _parse(data: bytes) -> Tail | None:

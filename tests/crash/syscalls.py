@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -84,6 +85,10 @@ def why_not() -> str:
         subprocess.run(["strace", "-qq", "-e", "trace=none", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as fault:
         return f"strace cannot trace here: {fault}"
+    with contextlib.suppress(OSError):
+        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+        if scope == "3" or (scope == "2" and os.geteuid() != 0):
+            return f"no process may be traced here (kernel.yama.ptrace_scope is {scope})"
     return ""
 
 

@@ -13,7 +13,9 @@ import click
 import pytest
 
 from autopilot import errors
+from autopilot.cli.app import App
 from autopilot.cli.faults import explain, guarded, wants_json
+from autopilot.cli.main import main
 
 
 def run(fault: BaseException, *, as_json: bool = False, debug: str = "") -> int:
@@ -159,3 +161,15 @@ def test_odd_streams(redirection: str, code: int, tmp_path: Path) -> None:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("fault", [OSError(5, "Input/output error"), errors.StorageError("no space")])
+def test_what_cannot_be_closed_at_the_end_is_no_error(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(app: App) -> None:
+        raise fault
+
+    monkeypatch.setattr(App, "close", refuse)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().err == ""
