@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
+import time
 import tracemalloc
 from collections import Counter
 
@@ -12,62 +12,13 @@ import pytest
 from autopilot.errors import TaskFormatError
 from autopilot.models import Task
 from autopilot.taskfile import edit, fast, full, parse, parse_frontmatter, read_fields, source
+from tests.campaign import record, size
 from tests.property.seeds import Seed, all_seeds
+from tests.property.taskfile_mutations import mutated
 
-SIZE = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
-MUTATIONS = 20_000 * SIZE
+MUTATIONS = size(20_000, 1_000_000)
+PARTS = 4
 SEEDS = all_seeds()
-SMALL = [seed.data for seed in SEEDS if len(seed.data) < 2_000]
-VALID = [seed.data for seed in SEEDS if len(seed.data) < 2_000 and seed.expect == "ok"]
-TOKENS = [
-    *(
-        b"---\n",
-        b"\n---\n",
-        b": ",
-        b" #",
-        b"- ",
-        b"\n  - ",
-        b"\t",
-        b"\r\n",
-        b"\r",
-        b"\0",
-        b"\xef\xbb\xbf",
-        b'"',
-        b"'",
-        b"\\",
-    ),
-    *(
-        b"&a ",
-        b"*a",
-        b"!!str ",
-        b"<<: ",
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b",",
-        b"|\n",
-        b">\n",
-        b"? ",
-        b"%",
-        b"@",
-        b"`",
-        b"~",
-        b"null",
-    ),
-    *(
-        b"\xe2\x80\xa8",
-        b"\xc2\x85",
-        b"\xff",
-        b"\xed\xa0\x80",
-        b"\x1b",
-        b"=======\n",
-        b"status: done\n",
-        b"id: x\n",
-        b"schema: 2\n",
-    ),
-    *(b"title: ", b"result:\n  a: b\n", b"\n\n", b"  ", b"0", b"\xf0\x9f\x9a\x80"),
-]
 
 
 def judge(data: bytes) -> Task | TaskFormatError:
@@ -152,62 +103,57 @@ def peak_memory(seed: Seed) -> int:
         tracemalloc.stop()
 
 
-def mutated(rng: random.Random) -> bytes:
-    data = rng.choice(SMALL if rng.random() < 0.3 else VALID)
-    for _ in range(rng.randint(1, 4)):
-        data = rng.choice(OPERATORS)(rng, data)
-    return data
-
-
-def splice(rng: random.Random, data: bytes) -> bytes:
-    other = rng.choice(SMALL)
-    return data[: rng.randint(0, len(data))] + other[rng.randint(0, len(other)) :]
-
-
-def insert_token(rng: random.Random, data: bytes) -> bytes:
-    at = rng.randint(0, len(data))
-    return data[:at] + rng.choice(TOKENS) + data[at:]
-
-
-def drop(rng: random.Random, data: bytes) -> bytes:
-    at = rng.randint(0, len(data))
-    return data[:at] + data[at + rng.randint(1, 12) :]
-
-
-def flip(rng: random.Random, data: bytes) -> bytes:
-    changed = bytearray(data or b"-")
-    changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def move_lines(rng: random.Random, data: bytes) -> bytes:
-    lines = data.splitlines(keepends=True) or [b""]
-    at = rng.randrange(len(lines))
-    lines.insert(rng.randint(0, len(lines)), lines[at])
-    if rng.random() < 0.5:
-        del lines[at]
-    return b"".join(lines)
-
-
-def indent_line(rng: random.Random, data: bytes) -> bytes:
-    lines = data.split(b"\n")
-    at = rng.randrange(len(lines))
-    lines[at] = b" " * rng.randint(1, 4) + lines[at] if rng.random() < 0.7 else lines[at].lstrip()
-    return b"\n".join(lines)
-
-
-OPERATORS = (splice, insert_token, insert_token, drop, flip, move_lines, indent_line)
-
-
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.timeout(size(300, 7200))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_mutations(part: int) -> None:
     rng = random.Random(f"task files {part}")
     seen: Counter[str] = Counter()
-    for _ in range(MUTATIONS // 4):
+    worst_s, edits = 0.0, 0
+    for _ in range(MUTATIONS // PARTS):
         data = mutated(rng)
+        begun = time.process_time()
         seen[type(judge(data)).__name__] += 1
+        worst_s = max(worst_s, time.process_time() - begun)
         check_readers_agree(data)
         if seen.total() % 5 == 0:
             check_edit(data)
-    assert seen["Task"] > MUTATIONS // 40, "a campaign in which nothing parses proves little"
-    assert seen["TaskFormatError"] > MUTATIONS // 40
+            edits += 1
+    assert seen["Task"] > seen.total() // 10, "a campaign in which nothing parses proves little"
+    assert seen["TaskFormatError"] > seen.total() // 10
+    figures = {"mutants": seen.total(), "tasks": seen["Task"], "refused": seen["TaskFormatError"], "edits": edits}
+    record("T6", f"mutations, part {part}", **figures, uncaught=0, worst_cpu_ms=round(worst_s * 1000, 1))
+
+
+# ---------------------------------------------------------------------- time
+
+_MOST = 60
+"""No file of 1 MiB or less costs more than this many readings of a plain one of that size, in one run. The 200 ms
+of P25 are a figure that the campaign records."""
+
+
+def test_no_file_costs_out_of_proportion() -> None:
+    plain = cost(next(seed.data for seed in SEEDS if seed.kind == "large_but_allowed"))
+    costs = {(seed.kind, len(seed.data)): cost(seed.data) for seed in SEEDS if len(seed.data) <= 1024 * 1024}
+    kind, worst = max(costs.items(), key=lambda item: item[1])
+    record(
+        "T6",
+        "time",
+        seeds=len(SEEDS),
+        worst_cpu_ms=round(worst * 1000, 1),
+        plain_mib_cpu_ms=round(plain * 1000, 1),
+    )
+    assert worst <= _MOST * plain, kind
+
+
+def cost(data: bytes) -> float:
+    """Seconds of CPU for one judgement, the best of three."""
+    return min(timed(data) for _ in range(3))
+
+
+def timed(data: bytes) -> float:
+    begun = time.process_time()
+    try:
+        parse(data, path="t.md")
+    except TaskFormatError:
+        pass
+    return time.process_time() - begun
