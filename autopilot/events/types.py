@@ -242,8 +242,7 @@ _TYPES = (
         payload={
             "plugin": "its name",
             "hook": "the hook that failed",
-            "faults": "how often",
-            "reason": "the last fault",
+            "reason": "the last fault, and how often",
         },
     ),
     EventType(

@@ -12,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+
+from tests.campaign import record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUDGET_S = 6.0
@@ -344,6 +347,7 @@ def test_every_hook_of_the_dispatcher_bears_every_fault(site: Site) -> None:
         "forks"
     }
     assert told["reports"]["fine"] == told["reports"]["good"] == told["reports"]["forks"] == "loaded"
+    record("T12", "hooks", plugins=len(FAULTS), hooks=len(good), cells=len(FAULTS) * len(good))
 
 
 @pytest.mark.slow
@@ -354,6 +358,8 @@ def test_the_whole_zoo_at_once(site: Site) -> None:
     told = site.drive()
     for name, animal in names.items():
         judge(told, name, animal)
+    statuses = Counter(animal.status for animal in ZOO.values())
+    record("T12", "zoo", animals=len(ZOO), **statuses)
 
 
 def test_the_list_of_plugins_tells_it_on_the_command_line(site: Site, tmp_path: Path) -> None:
