@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 
 from autopilot.runner.folders import mark_of
+from autopilot.store.filestore import FileStore
 from autopilot.system.marks import MARK, wear
 from tests.process.zoo import Shape, argv_of, end_all, living, new_tag, wait_until
 
@@ -100,6 +101,7 @@ class Cage:
         self.folder = folder
         self.root = folder / ".autopilot"
         self.deadline_s = deadline_s
+        self.began = 0.0
         (self.root / "tasks").mkdir(parents=True, mode=0o700)
         (self.root / "config.yaml").write_text(CONFIG)
         self.cells = [self._cell(shape, leave=leave) for shape in shapes]
@@ -174,6 +176,10 @@ class Cage:
         paths = (Path(self.run_dir(cell), "reaped.json") for cell in self.cells)
         return sum(json.loads(path.read_bytes())["orphans_killed"] for path in paths)
 
+    def took(self, cell: Cell) -> float:
+        """Seconds from what ended the attempt to its being over, as we saw it."""
+        return cell.over_at - self.began
+
     def overtime(self, cell: Cell) -> float:
         """By the recorded times: how many seconds after its deadline an attempt was over."""
         result = self.result(cell)
@@ -191,6 +197,7 @@ class Cage:
         """Until every tree is there."""
         for cell in self.cells:
             self.until(lambda cell=cell: cell.ready, f"{cell.shape.name} to be ready")
+        self.began = time.monotonic()
 
     def wait_over(self) -> None:
         """Until every attempt is over, by the files; and at that very moment, who is alive."""
@@ -209,7 +216,12 @@ class Cage:
     # ------------------------------------------------------------------ what is done to it
 
     def cancel(self) -> None:
-        self.ctl("task", "cancel", *(cell.task_id for cell in self.cells))
+        """Ask for the end of each attempt."""
+        self.began = time.monotonic()
+        store = FileStore(str(self.root), publish=lambda _: None, durability="process")
+        for cell in self.cells:
+            assert store.request_cancel(cell.task_id, by="a test")
+        store.close()
 
     def kill_dispatcher(self, number: int = signal.SIGKILL) -> None:
         self.dispatcher.send_signal(number)
@@ -221,6 +233,7 @@ class Cage:
         self._kill(guardians.pop())
 
     def kill_runners(self) -> None:
+        self.began = time.monotonic()
         for cell in self.cells:
             lease = self.lease(cell)
             assert lease is not None and lease["state"] == "started", cell.shape.name
