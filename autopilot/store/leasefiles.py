@@ -161,9 +161,9 @@ class LeaseFiles:
         remove_file(f"{self._layout.leases}/{name}")
 
     def set_aside(self, task_id: str) -> bool:
-        """Move a lease file that cannot be read out of the way, for people to look at; whether it was one."""
+        """Move a lease file that could not be read out of the way, for people to look at; whether there is one."""
         layout = self._layout
-        if self.read(task_id) is not None or not self.present(task_id):
+        if not self.present(task_id):
             return False
         layout.prepare(layout.corrupt)
         place = f"{layout.corrupt}/{task_id}.{time.time_ns()}{_JSON}"

@@ -64,9 +64,7 @@ class _Columns:
             self.depends_on[entry.id] = entry.depends_on
 
     def pack(self) -> bytes:
-        return marshal.dumps(
-            {name: value.tobytes() if isinstance(value, array) else value for name, value in vars(self).items()}
-        )
+        return marshal.dumps(vars(self))  # an array is written as its bytes
 
     @classmethod
     def unpack(cls, body: memoryview) -> _Columns:

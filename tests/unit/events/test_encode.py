@@ -129,6 +129,11 @@ class TestCutting:
         assert json.loads(line)["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
         assert encoded.fields["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
 
+    @pytest.mark.parametrize("size", [MAX_LINE - 4000, MAX_LINE, MAX_LINE + 4000])
+    def test_a_value_a_little_too_long_is_cut_as_well(self, size):
+        line, _ = seal(make({"text": "x" * size}), "0" * 64)
+        assert json.loads(line)["payload"] == {"text": {"cut": size + 2}}
+
     def test_very_many_small_values_are_cut_as_a_whole(self):
         line, _ = seal(make({f"key{n}": "x" * 100 for n in range(50_000)}), "0" * 64)
         assert len(line) < MAX_LINE

@@ -90,6 +90,11 @@ def test_missing_optional_keys_take_their_defaults():
     data = json.loads(encode_record(TaskRecord(task_id="one", token=1, seq=2)))
     data["record"] = {"task_id": "one", "token": 1, "seq": 2}
     assert decode_record(json.dumps(data).encode()) == TaskRecord(task_id="one", token=1, seq=2)
+    data["record"]["reason"] = {"code": "c", "message": "m"}
+    assert decode_record(json.dumps(data).encode()).reason == Reason(code="c", message="m")
+    lease = json.loads(encode_lease(LEASE))
+    lease["outbox"] = [{"id": "i", "event_type": "x.y", "timestamp": "t"}]
+    assert decode_lease(json.dumps(lease).encode()).outbox == (Event(id="i", event_type="x.y", timestamp="t"),)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,13 @@ def test_every_required_key_is_missed(key):
     if key != "executor":
         with pytest.raises(ValueError):
             decode_lease(json.dumps(data).encode())
+
+
+def test_damage_is_named():
+    with pytest.raises(ValueError, match="no lease: KeyError: 'record'"):
+        decode_lease(b"{}")
+    with pytest.raises(ValueError, match="no record: KeyError: 'record'"):
+        decode_record(b"{}")
 
 
 def test_state_and_ending_belong_together():

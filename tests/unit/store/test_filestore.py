@@ -18,12 +18,14 @@ from autopilot.errors import (
     TaskFormatError,
     UsageError,
 )
-from autopilot.models import Ending, EventDraft, InvalidTask, LeaseState, Status, Task, TaskDraft
+from autopilot.models import Ending, EventDraft, InvalidTask, LeaseState, Status, Task, TaskDraft, TaskRecord
 from autopilot.store import projection
 from autopilot.store.contract import SlotLimits
 from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
+from autopilot.store.protocol import MOST_CREATE_EVENTS
 from autopilot.system import failpoints
+from autopilot.system.clock import format_instant
 from autopilot.system.processes import identify
 from autopilot.testing.stores import draft, gone_owner, result_of, text_of
 
@@ -156,6 +158,34 @@ def test_ids_that_end_like_our_files(files):
     assert files.leases() == []
 
 
+def test_a_request_that_cannot_be_written_is_told(files, root):
+    files.create(draft("one"))
+    claim(files)
+    failpoints.arm("cancel.rename=ENOSPC")
+    with pytest.raises(StorageError):
+        files.request_cancel("one", by="me")
+    assert files.lease("one").cancel is None
+
+
+def test_nobody_is_asked_to_stop_what_has_ended(files, root, log):
+    files.create(draft("one"))
+    lease = claim(files)
+    log.fault = StorageError("the log is full")
+    end(files, lease, Status.PENDING)
+    assert files.lease("one").state is LeaseState.ENDED
+    assert files.request_cancel("one", by="me") is False
+    assert not (root / "state/leases/one.cancel").exists()
+
+
+def test_files_beside_a_lease_belong_to_the_whole_id(files, root):
+    files.create(draft("a.b"))
+    lease = start(files, claim(files, "a.b"))
+    files.request_cancel("a.b", by="me")
+    assert files.project() == 0
+    assert files.renew(lease).cancel == "me"
+    assert sorted(os.listdir(root / "state/leases")) == ["a.b.1.beat", "a.b.cancel", "a.b.json"]
+
+
 # ---------------------------------------------------------------------- creation
 
 
@@ -212,6 +242,25 @@ def test_a_refused_creation_leaves_nothing(files, root, point, fault):
     failpoints.disarm()
     assert os.listdir(root / "tasks") == ["other.md"]
     files.create(draft("one"))
+
+
+def test_a_refused_record_leaves_no_task(files, root):
+    files.create(draft("one"))
+    end(files, claim(files), Status.PENDING)
+    os.unlink(file_of(root))
+    failpoints.arm("record.rename=ENOSPC")
+    with pytest.raises(StorageError):
+        files.create(draft("one"))
+    assert files.ids() == []
+
+
+def test_a_fresh_record_takes_the_files_word(files, root):
+    files.create(draft("one", status="done"))
+    assert files.record("one") == TaskRecord(task_id="one", seq=MOST_CREATE_EVENTS, projected=Status.DONE)
+    files.create(draft("two", status="blocked", attempt="3"))
+    assert files.record("two").token == 3
+    assert files.record("two").seq > MOST_CREATE_EVENTS
+    assert files.record("none").projected is Status.PENDING
 
 
 def test_too_many_events_at_a_creation(files):
@@ -289,7 +338,7 @@ def test_tokens_grow_when_records_are_lost(open_file_store, root, log):
 # ---------------------------------------------------------------------- damage
 
 
-def test_a_corrupt_lease_is_set_aside_and_told(files, root, log):
+def test_a_corrupt_lease_is_set_aside_and_told(files, root, log, clock):
     files.create(draft("one"))
     files.create(draft("two"))
     lease = start(files, claim(files))
@@ -299,6 +348,7 @@ def test_a_corrupt_lease_is_set_aside_and_told(files, root, log):
     assert any("one.json cannot be read" in fault for fault in files.faults())
     with pytest.raises(LeaseLostError):
         files.renew(lease)
+    clock.tick_s = 0.0
     assert files.project() == 1
     assert files.project() == 0
     (kept,) = os.listdir(root / "state/corrupt")
@@ -307,9 +357,29 @@ def test_a_corrupt_lease_is_set_aside_and_told(files, root, log):
     (told,) = (event for event in log.events if event.event_type == "file.kept")
     assert told.payload["path"].endswith(kept)
     assert told.trace_id == "one"
+    assert told.timestamp == format_instant(clock.wall)
     move(files, Status.PENDING, Status.CLAIMED)
     assert claim(files).token == 2
     claim(files, "two")
+
+
+@pytest.mark.parametrize("fault", [StorageError("the log is full"), OSError(errno.EIO, "broken")])
+def test_what_is_set_aside_need_not_be_told(files, root, log, fault):
+    files.create(draft("one"))
+    claim(files)
+    (root / "state/leases/one.json").write_bytes(b"")
+    log.fault = fault
+    assert files.project() == 1
+    assert len(os.listdir(root / "state/corrupt")) == 1
+
+
+def test_a_report_with_what_json_does_not_know(files, root):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    result = result_of(lease)
+    odd = attrs.evolve(result, outcome=attrs.evolve(result.outcome, evidence={"at": root}))
+    files.report(lease, odd)
+    assert files.result(lease).outcome.evidence == {"at": str(root)}
 
 
 def test_a_corrupt_lease_does_not_stop_a_claim(files, root):
@@ -416,7 +486,7 @@ def test_leases_are_read_again_only_when_they_change(files, root, monkeypatch):
     monkeypatch.setattr("autopilot.store.leasefiles._RACY_NS", -1)
     first = files.leases()
     monkeypatch.setattr("autopilot.store.leasefiles.decode_lease", lambda data: pytest.fail("read again"))
-    assert files.leases() == first
+    assert files.leases() == files.leases() == first
     os.unlink(root / "state/leases/one.json")
     assert files.leases() == []
 
@@ -538,6 +608,16 @@ def test_a_dead_claimers_steps_are_told_by_whoever_comes(open_file_store, log, r
     assert two.lease("one") is not None
 
 
+def test_every_dead_claimers_steps_are_told(open_file_store, log):
+    one, two = open_file_store(), open_file_store()
+    for task_id in ("one", "two"):
+        one.create(draft(task_id))
+        claim(one, task_id, owner=gone_owner())
+    log.events.clear()
+    assert two.project() == 2
+    assert [event.trace_id for event in log.events] == ["one", "two"]
+
+
 def test_a_dead_claimers_steps_wait_for_the_log(open_file_store, log):
     files = open_file_store()
     files.create(draft("one"))
@@ -563,6 +643,18 @@ def test_events_that_the_log_will_never_take_block_nothing(files, log):
     end(files, lease)
     assert files.leases() == []
     assert any("refused by the log" in fault for fault in files.faults())
+
+
+def test_project_counts_what_it_finished(files, log):
+    for task_id in ("a", "b", "c"):
+        files.create(draft(task_id))
+    log.fault = StorageError("the log is full")
+    for task_id in ("a", "b"):
+        move(files, Status.CANCELLED, Status.PENDING, task_id)
+    assert files.project() == 0
+    log.fault = None
+    claim(files, "c")
+    assert files.project() == 2
 
 
 def test_somebody_else_at_work_is_not_waited_for(open_file_store, log):
@@ -734,6 +826,7 @@ def test_the_lease_file_is_json_that_people_can_read(files, root):
     files.create(draft("one"))
     claim(files)
     data = json.loads((root / "state/leases/one.json").read_text())
+    assert data["version"] == 1
     assert data["state"] == "claimed"
     assert data["record"]["token"] == 1
     assert data["outbox"][0]["event_type"] == "task.claimed"

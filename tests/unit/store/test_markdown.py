@@ -315,8 +315,9 @@ def test_a_file_that_is_open_for_writing_is_left_alone(files, layout):
     save(path_of(layout), text_of("one"))
     with open(path_of(layout), "ab"):
         assert files.read("one", watch=True).busy
-        with pytest.raises(BusyError):
+        with pytest.raises(BusyError) as refused:
             files.rewrite("one", to_claimed, point="p")
+    assert refused.value.code == "changed"
     assert bytes_of(path_of(layout)) == text_of("one")
     assert b"claimed" in files.rewrite("one", to_claimed, point="p")
 

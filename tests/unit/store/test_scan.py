@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import time
 
 import pytest
 
-from autopilot.models import InvalidTask, Status
+from autopilot.models import InvalidTask, Priority, Status
 from autopilot.store import eyes, scan, summaries
-from autopilot.store.contract import SlotLimits
+from autopilot.store.contract import SlotLimits, TaskSummary
 from autopilot.store.sidecar import Sidecar
 from autopilot.system import watch
 from autopilot.system.processes import identify
@@ -31,13 +32,27 @@ def age(monkeypatch):
 
 
 @pytest.fixture
-def reads(monkeypatch):
+def young(monkeypatch):
+    """Let no file count as old enough to be trusted, however long the test takes."""
+    monkeypatch.setattr(summaries, "RACY_NS", 10**18)
+
+
+@pytest.fixture
+def watched():
+    """Names of the task files that were read with a look at who writes them, which costs more."""
+    return []
+
+
+@pytest.fixture
+def reads(monkeypatch, watched):
     """Names of the task files that were read."""
     seen = []
     real = scan.MarkdownFiles.read
 
     def read(self, task_id, *, watch=False):
         seen.append(task_id)
+        if watch:
+            watched.append(task_id)
         return real(self, task_id, watch=watch)
 
     monkeypatch.setattr(scan.MarkdownFiles, "read", read)
@@ -69,6 +84,64 @@ def test_only_what_was_touched_is_read(files, tasks, reads):
     write(tasks, "t0003", priority="low")
     assert ids(files.changes()) == ["t0003"]
     assert reads == ["t0003"]
+
+
+def test_a_summary_says_what_the_file_says(files, tasks):
+    write(
+        tasks,
+        "one",
+        status="blocked",
+        priority="high",
+        created_at="2026-11-22T09:00:00Z",
+        not_before="2026-11-23T09:00:00Z",
+        attempt="4",
+        depends_on="[a, b]",
+    )
+    (summary,) = files.changes().tasks
+    assert summary == TaskSummary(
+        id="one",
+        status=Status.BLOCKED,
+        priority=Priority.HIGH,
+        created=1_795_338_000.0,
+        not_before=1_795_424_400.0,
+        attempt=4,
+        depends_on=("a", "b"),
+        digest=hashlib.sha256((tasks / "one.md").read_bytes()).hexdigest(),
+    )
+
+
+def test_a_summary_of_a_file_that_says_little(files, tasks):
+    write(tasks, "one")
+    os.utime(tasks / "one.md", (1_700_000_000, 1_700_000_000))
+    (summary,) = files.changes().tasks
+    assert (summary.status, summary.priority, summary.created) == (
+        Status.PENDING,
+        Priority.MEDIUM,
+        1_700_000_000.0,
+    )
+    assert (summary.not_before, summary.attempt, summary.depends_on, summary.written) == (0.0, 0, (), None)
+
+
+def test_where_nothing_was_touched_nothing_is_listed(files, tasks, monkeypatch):
+    if not files._eyes._watch or watch.open_watcher() is None:
+        pytest.skip("needs inotify")
+    write(tasks, "one")
+    files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.changes()
+    files.changes()
+    monkeypatch.setattr(os, "scandir", lambda path: pytest.fail("listed the tasks"))
+    monkeypatch.setattr(os, "listdir", lambda path: pytest.fail("listed the leases"))
+    assert not files.changes()
+
+
+def test_a_cancel_request_by_hand_wakes_who_waits(files, tasks, root):
+    write(tasks, "one")
+    files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.changes()
+    while files.wait(0):
+        pass
+    (root / "state/leases/one.cancel").write_text("{}")
+    assert files.wait(20) is True
 
 
 def test_a_body_that_changed_is_a_change(files, tasks):
@@ -369,12 +442,49 @@ def test_changes_after_the_start_are_saved_at_the_close(open_file_store, tasks, 
     assert reads == []
 
 
-def test_fresh_files_are_not_trusted_from_the_copy(open_file_store, tasks, reads):
+def test_fresh_files_are_not_trusted_from_the_copy(open_file_store, tasks, reads, young):
     fill(tasks)
     open_file_store().changes()
     reads.clear()
     open_file_store().changes()
     assert len(reads) == scan._WORTH_SAVING
+
+
+def test_what_is_known_from_the_copy_is_known_as_if_it_had_been_read(open_file_store, tasks, age):
+    fill(tasks)
+    (tasks / "bad.md").write_bytes(b"nothing")
+    open_file_store().changes()
+    files = open_file_store()
+    files.changes()
+    for name in ("t0003.md", "bad.md"):
+        os.utime(tasks / name)
+    assert not files.changes()
+
+
+def test_the_copy_may_be_saved_more_than_once(open_file_store, tasks, age):
+    fill(tasks)
+    files = open_file_store()
+    files.changes()
+    for priority in ("low", "high"):
+        write(tasks, "t0001", priority=priority)
+        assert ids(files.changes()) == ["t0001"]
+        files.close()
+
+
+def test_old_files_are_read_without_a_look_at_who_writes_them(open_file_store, tasks, reads, watched, age):
+    write(tasks, "one")
+    files = open_file_store(watch=False)
+    files.changes()
+    assert (reads, watched) == (["one"], [])
+    write(tasks, "one", priority="low")
+    files.changes()
+    assert (reads, watched) == (["one", "one"], [])
+
+
+def test_young_files_are_read_with_a_look_at_who_writes_them(open_file_store, tasks, reads, watched, young):
+    write(tasks, "one")
+    open_file_store(watch=False).changes()
+    assert reads == watched == ["one"]
 
 
 def test_held_tasks_are_not_taken_from_the_copy(open_file_store, tasks, reads, age):
