@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -54,7 +55,7 @@ def snapshot(
         tick: called for every path, for a caller with a lease to keep.
     """
     patterns = tuple(patterns)
-    wanted = matcher(patterns, fold_case=sys.platform in ("darwin", "win32"))
+    wanted = matcher(patterns, fold_case=_folds_case(folder))
     found: dict[str, Entry] = {}
     for start in _starts(patterns):
         for path, place in _links_above(folder, start):
@@ -70,6 +71,19 @@ def violations(before: Manifest, after: Manifest) -> tuple[str, ...]:
     """The paths that appeared, vanished or changed, sorted. A folder counts only by what is in it."""
     differing = (path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
     return tuple(sorted(path for path in differing if not _only_folders(before.get(path), after.get(path))))
+
+
+def _folds_case(folder: str) -> bool:
+    """Whether names that differ in letters' case only are one name here; asked of something that is there."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    for item in _items(folder):
+        if item.name != item.name.swapcase():
+            other = os.path.join(folder, item.name.swapcase())
+            with contextlib.suppress(OSError):
+                return os.path.samestat(item.stat(follow_symlinks=False), os.lstat(other))
+            return False
+    return False
 
 
 def _only_folders(*entries: Entry | None) -> bool:

@@ -96,6 +96,16 @@ def test_verify_commands_see_the_scrubbed_environment_and_no_terminal(tmp_path):
         assert "s3cr3t" not in seen
 
 
+def test_a_secret_that_two_streams_interrupt_is_hidden(tmp_path):
+    with arena(tmp_path, APP_TOKEN="first-half-second-half") as place:
+        command = "printf first-half-; sleep 0.3; echo between >&2; sleep 0.3; echo second-half; exit 1"
+        (verdict,) = place.do("pass", verify=(command,), environment=("APP_TOKEN",)).verdicts
+        assert "between" in verdict.detail
+        for text in (verdict.detail, (place.run / "verify-1.log").read_text()):
+            assert "[redacted:APP_TOKEN:" in text
+            assert "half" not in text
+
+
 def test_a_verify_command_in_a_vanished_folder_is_a_failed_verdict(place: Arena):
     result = place.do("import os, shutil; shutil.rmtree(context.workdir)", verify=("true",))
     (verdict,) = result.verdicts

@@ -198,6 +198,21 @@ def test_letter_case_tells_files_apart_here(repo):
     assert violations(before, snapshot(str(repo), PROTECTED)) == ()
 
 
+def test_letter_case_tells_nothing_apart_on_a_disk_that_folds_it(repo, monkeypatch):
+    """Such as a Windows drive below Linux; here the answers of one are put in."""
+    real = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path, **more: real(_as_it_is_written(path), **more))
+    before = snapshot(str(repo), PROTECTED)
+    (repo / "src" / "agents.md").write_text("be bad")
+    (repo / "src" / "Claude.MD").write_text("be bad")
+    assert violations(before, snapshot(str(repo), PROTECTED)) == ("src/Claude.MD", "src/agents.md")
+
+
+def _as_it_is_written(path):
+    folder, name = os.path.split(path)
+    return os.path.join(folder, next((one for one in os.listdir(folder) if one.lower() == name.lower()), name))
+
+
 def test_a_path_that_vanishes_while_it_is_looked_at_is_noted(repo, monkeypatch):
     real = os.lstat
 
