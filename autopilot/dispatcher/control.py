@@ -190,7 +190,7 @@ class Control:
     def _publish(self, events: Sequence[Event]) -> None:
         self.log.append(events)
 
-    def append(self, drafts: Sequence[EventDraft], *, trace_id: str | None = None) -> None:
+    def append(self, drafts: Sequence[Event | EventDraft], *, trace_id: str | None = None) -> None:
         """Log facts that belong to no commit.
 
         Raises:

@@ -6,16 +6,17 @@ honoured, half-written projections finished. All of it can be repeated by anybod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
 from autopilot.dispatcher.endings import Backoff, conclude, needs_onward, not_started, reclaimed
-from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TransitionError
+from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TaskFormatError, TransitionError
 from autopilot.models import (
     AttemptResult,
     Decision,
     Ending,
+    Event,
     EventDraft,
     InvalidTask,
     Lease,
@@ -26,8 +27,8 @@ from autopilot.models import (
     Status,
     Task,
 )
-from autopilot.store.contract import Store
-from autopilot.system.clock import Clock
+from autopilot.store.contract import Store, TaskSummary
+from autopilot.system.clock import Clock, format_instant
 from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity
 
@@ -65,7 +66,7 @@ class Means:
     clear: Callable[[Lease], str | None]
     onward: Callable[[Task, Lease, AttemptResult], Decision | None]
     pool: Callable[[str], str]
-    log: Callable[[list[EventDraft], str], None]
+    log: Callable[[Sequence[Event | EventDraft], str], None]
     forget: Callable[[list[Lease]], None]
 
 
@@ -79,6 +80,7 @@ class Reconciler:
         self._means = means
         self._me = me
         self._told: dict[tuple[str, int], str] = {}
+        self._edits: dict[tuple[str, int], str] = {}
 
     def sweep(self) -> list[Adopted]:
         """Reconcile every lease once; what ended by it."""
@@ -92,6 +94,7 @@ class Reconciler:
         self._means.forget(held)
         keys = {(lease.task_id, lease.token) for lease in held}
         self._told = {key: why for key, why in self._told.items() if key in keys}
+        self._edits = {key: digest for key, digest in self._edits.items() if key in keys}
 
     def settle(self, lease: Lease) -> Adopted | None:
         """Bring one held task forward, if there is something to bring."""
@@ -227,19 +230,57 @@ class Reconciler:
             return Task(id=lease.task_id, title=lease.task_id, status=Status.IN_PROGRESS)
         return task
 
-    def honour_edit(self, lease: Lease, written: Status | None) -> None:
-        """A person who writes ``cancelled`` into the file of a running task asks for a cancel."""
-        if lease.cancel is None and written is Status.CANCELLED:
-            self._store.request_cancel(lease.task_id, by="the task's file")
+    def honour_edit(self, lease: Lease, summary: TaskSummary) -> None:
+        """Where a person changed the status of a held task: that is recorded, ``cancelled`` asks for a cancel, and
+        the end of the attempt writes over it."""
+        if summary.written in _WRITTEN_BY_US:
+            return
+        if self._edits.get((lease.task_id, lease.token)) != summary.digest:
+            self._means.log([_edited(lease, summary.digest, self._clock)], lease.task_id)
+            self._edits[lease.task_id, lease.token] = summary.digest
+        if lease.cancel is None and summary.written is Status.CANCELLED:
+            self._store.request_cancel(lease.task_id, by=_THE_FILE)
+            asked = EventDraft(
+                event_type="task.cancel_requested", payload={"attempt": lease.token, "by": _THE_FILE}
+            )
+            self._means.log([asked], lease.task_id)
 
     def repair(self, task_id: str, status: Status) -> bool:
-        """Set a task back to pending whose file says that it runs, when nobody holds it; whether it was done."""
+        """Set a task right whose file says that it runs, when nobody holds it; whether it was done.
+
+        A task that has ended keeps its end: the file's text is older than that, saved or checked out too late.
+        """
         record = self._store.record(task_id)
-        reason = EventDraft(event_type="task.repaired", payload={"was": str(status), "why": "nobody holds it"})
+        why = "it has ended" if record.projected in _ENDS else "nobody holds it"
+        told = EventDraft(
+            event_type="task.repaired", payload={"attempt": record.token, "was": str(status), "why": why}
+        )
         try:
-            self._store.move(
-                task_id, Ending(status=Status.PENDING, record=record, events=(reason,)), expected=status
-            )
-        except (BusyError, NotFoundError):
+            if record.projected in _ENDS:
+                self._store.edit(task_id, {"status": record.projected.value})
+                self._means.log([told], task_id)
+            else:
+                ending = Ending(status=Status.PENDING, record=record, events=(told,))
+                self._store.move(task_id, ending, expected=status)
+        except (BusyError, NotFoundError, TaskFormatError):
             return False
         return True
+
+
+_THE_FILE = "the task's file"
+
+_ENDS = frozenset({Status.DONE, Status.BLOCKED, Status.CANCELLED})
+
+_WRITTEN_BY_US = frozenset({None, Status.PENDING, Status.CLAIMED, Status.IN_PROGRESS})
+"""What stands in the file of a held task when nobody changed it: the lease's word, or still the one before."""
+
+
+def _edited(lease: Lease, digest: str, clock: Clock) -> Event:
+    # The id is the content's, so that every dispatcher tells the same fact.
+    return Event(
+        id=f"evt-edited-{lease.task_id}-{lease.token}-{digest[:16]}",
+        event_type="task.edited",
+        timestamp=format_instant(clock.now()),
+        trace_id=lease.task_id,
+        payload={"keys": ["status"], "digest": digest},
+    )

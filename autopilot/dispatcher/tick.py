@@ -203,8 +203,8 @@ class Dispatcher:
     def _honour_files(self, held: list[Lease]) -> None:
         """What people wrote into files: cancels of running tasks, and claims that nobody holds."""
         for lease in held:
-            summary = self._board.tasks.get(lease.task_id)
-            self._reconciler.honour_edit(lease, summary.written if summary else None)
+            if (summary := self._board.tasks.get(lease.task_id)) is not None:
+                self._reconciler.honour_edit(lease, summary)
         for task_id in self._board.moving - {lease.task_id for lease in held}:
             task = self._read(task_id)
             if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:

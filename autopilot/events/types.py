@@ -44,7 +44,7 @@ _TYPES = (
     ),
     EventType(
         name="task.edited",
-        sentence="A task file was changed by a person or a command.",
+        sentence="A person changed the status in the file of a task that runs; once for each content.",
         payload={"keys": "the frontmatter keys that changed", "digest": "SHA-256 of the file's new bytes"},
     ),
     EventType(

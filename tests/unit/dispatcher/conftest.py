@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -169,6 +170,9 @@ class Arena:
 
         found = [json.loads(record.line) for record in self.control.log.tail(10_000)]
         return [event for event in found if not types or event["event_type"] in types]
+
+    def digest(self, name: str) -> str:
+        return hashlib.sha256(self.file(name).read_bytes()).hexdigest()
 
     def file(self, name: str) -> Path:
         return Path(self.root.tasks) / f"{name}.md"

@@ -342,6 +342,44 @@ def test_a_person_cancels_in_the_file_of_a_running_task(arena: Any) -> None:
     arena.file("one").write_text(text.replace("status: claimed", "status: cancelled"))
     arena.tick()
     assert arena.control.store.lease("one").cancel == "the task's file"
+    (asked,) = arena.events("task.cancel_requested")
+    assert asked["payload"] == {"attempt": 1, "by": "the task's file"}
+
+
+@pytest.mark.parametrize("word", ["cancelled", "done", "blocked"])
+def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(arena: Any, word: str) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    text = arena.file("one").read_text()
+    arena.file("one").write_text(text.replace("status: claimed", f"status: {word}"))
+    arena.tick()
+    arena.tick()
+    arena.another_dispatcher()
+    arena.tick()
+    told = {event["id"]: event["payload"] for event in arena.events("task.edited")}
+    assert list(told.values()) == [{"keys": ["status"], "digest": arena.digest("one")}]
+    arena.end("one", "needs_input")
+    arena.tick()
+    assert "status: blocked" in arena.file("one").read_text()
+
+
+def test_an_ended_task_keeps_its_end_when_an_old_text_comes_back(arena: Any) -> None:
+    """Saved by an editor, or checked out by git, from before the end: the work is not done once more."""
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    text = arena.file("one").read_text()
+    arena.end("one")
+    arena.tick()
+    assert "status: claimed" in text
+    arena.file("one").write_text(text)
+    arena.tick()
+    arena.tick()
+    assert arena.status("one") == "done"
+    assert [spec.token for spec in arena.stage.started] == [1]
+    (told,) = arena.events("task.repaired")
+    assert told["payload"] == {"attempt": 1, "was": "claimed", "why": "it has ended"}
 
 
 def test_a_status_that_nobody_holds_is_repaired(arena: Any) -> None:
