@@ -22,7 +22,9 @@ from tests.crash.scenarios import broken_in, copy_of
 from tests.crash.syscalls import CALLS, Program, Run, Trouble, program, why_not
 from tests.crash.world import note, text
 
-CONTRACT = {0, 1, 2, 3, 4, 5, 75, 124, 130}
+ANSWERS = {0, 4}
+"""What a command may answer when the machine refuses it something: it went without, or says what was refused."""
+
 RAN = """command: printf '["%s", %s]\\n' "$AUTOPILOT_TASK_ID" "$AUTOPILOT_ATTEMPT" >>ran"""
 """What the tasks run: it tells the oracle."""
 
@@ -115,9 +117,9 @@ def badly_said(run: Run, trouble: Trouble) -> list[str]:
     """What is wrong with how the program ended."""
     if not trouble.error and run.exit_code == -signal.SIGKILL:
         return []
-    if run.exit_code not in CONTRACT or "Traceback" in run.said or "unexpected fault" in run.said:
+    if run.exit_code not in ANSWERS or "Traceback" in run.said:
         return [f"it ended with {run.exit_code} and said {run.said!r}"]
-    if run.exit_code and "error: " not in run.said:
+    if run.exit_code and ("error: " not in run.said or "unexpected fault" in run.said):
         return [f"it ended with {run.exit_code} and did not say why: {run.said!r}"]
     return []
 

@@ -36,6 +36,7 @@ REHEARSAL = (
     "task cancel two",
     "task retry --force two",
     "events gc",
+    "events publish channel words",
     "events verify",
 )
 
@@ -44,6 +45,9 @@ def rehearse() -> None:
     """Import what the commands import when they first run."""
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
+        os.mkdir(".autopilot", 0o700)
+        with open(".autopilot/config.yaml", "w", encoding="utf-8") as config:
+            config.write("durability: full\n")
         for line in REHEARSAL:
             try:
                 main(line.split())
