@@ -27,15 +27,15 @@ from tests.crash.chaos_arena import TTL_S, Arena, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and uses flock(1)")
 
 DISPATCHERS = size(4, 8)
-TASKS = size(120, 2000)
+TASKS = size(100, 2000)
 FAULTS = {
-    "kill dispatcher": size(12, 330),
-    "kill runner": size(24, 620),
-    "kill launcher": size(6, 120),
+    "kill dispatcher": size(10, 330),
+    "kill runner": size(20, 620),
+    "kill launcher": size(5, 120),
     "stop dispatcher": size(4, 120),
-    "stop runner": size(6, 220),
-    "pause dispatcher": size(4, 100),
-    "pause runner": size(4, 100),
+    "stop runner": size(5, 220),
+    "pause dispatcher": size(3, 100),
+    "pause runner": size(3, 100),
     "sleepwalk": size(1, 10),
 }
 PATIENCE_S = 600 * (10 if FULL else 1)
