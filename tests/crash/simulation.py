@@ -88,6 +88,9 @@ class Stage:
     def poll(self) -> list[Any]:
         return []
 
+    def has(self, task_id: str, token: int) -> bool:
+        return False
+
     def close(self) -> None:
         """Nothing to let go of."""
 

@@ -21,7 +21,10 @@ from hypothesis import strategies as st
 
 from autopilot.config.root import Root
 from autopilot.config.settings import Settings
+from autopilot.dispatcher import gates
+from autopilot.dispatcher.board import Board
 from autopilot.dispatcher.tick import Dispatcher
+from autopilot.errors import LeaseLostError
 from autopilot.models import (
     AttemptResult,
     AttemptSpec,
@@ -32,8 +35,9 @@ from autopilot.models import (
     TaskDraft,
     TaskRecord,
 )
+from autopilot.routing import breaker
 from autopilot.store.liveness import GRACE_S, TTL_LONGEST_S, TTL_SHORTEST_S, BeatWatch, Liveness, verdict
-from autopilot.system.processes import ProcessIdentity, identify
+from autopilot.system.processes import ProcessIdentity, identify, is_alive
 from autopilot.taskfile import render
 from autopilot.testing.stores import FakeClock, gone_owner
 from tests.campaign import FAST, record, size
@@ -44,6 +48,7 @@ OFFSETS = [sign * much for much in (1, 60, HOUR_S, DAY_S, YEAR_S, 10 * YEAR_S) f
 """How far the wall clock may be off, in seconds."""
 
 TTL_S = 30.0
+JUDGEMENTS = size(150, 4000)
 
 
 # ---------------------------------------------------------------------- verdicts
@@ -83,13 +88,13 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=size(150, 4000), deadline=None, database=None)
+@settings(max_examples=JUDGEMENTS, deadline=None, database=None)
 @given(
     who=st.sampled_from(sorted(OWNERS)),
     ttl_s=st.sampled_from([TTL_S, 1.0, 0.0, -5.0, 1e9, float("inf")]),
     moves=moves,
 )
-def test_an_owner_is_judged_by_steady_time_alone(who: str, ttl_s: float, moves: list[tuple[str, float]]) -> None:
+def judgements(who: str, ttl_s: float, moves: list[tuple[str, float]]) -> None:
     clock, watch = FakeClock(tick_s=0), BeatWatch()
     beat = first_seen = clock.steady
     ttl = min(max(ttl_s, TTL_SHORTEST_S), TTL_LONGEST_S)
@@ -110,6 +115,11 @@ def test_an_owner_is_judged_by_steady_time_alone(who: str, ttl_s: float, moves: 
             assert judged is Liveness.DEAD
 
 
+def test_an_owner_is_judged_by_steady_time_alone() -> None:
+    judgements()
+    record("T10", "judgements", sequences=JUDGEMENTS)
+
+
 # ---------------------------------------------------------------------- lives
 
 
@@ -125,6 +135,9 @@ class Stage:
 
     def poll(self) -> list[Any]:
         return []
+
+    def has(self, task_id: str, token: int) -> bool:
+        return False
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -203,7 +216,7 @@ class Life:
             if self.lease is not None:
                 self.end(OutcomeKind.SUCCEEDED)
                 continue
-            assert self.control.why("one")["reason"]["message"]
+            assert self.control.why("one")["reason"], "it waits for no reason"
             alarm = self.dispatcher.next_alarm()
             pause = 5.0 if alarm is None else max(5.0, alarm - self.clock.now().timestamp())
             self.clock.advance(pause)
@@ -211,14 +224,14 @@ class Life:
         raise AssertionError(f"not at an end after {waited} s: {self.control.why('one')}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def runner() -> Iterator[ProcessIdentity]:
     with subprocess.Popen(["sleep", "100000"]) as process:
         yield identify(process.pid)
-        assert process.poll() is None, "a living runner was killed"
         process.kill()
 
 
+ENDS = ["succeeded", "failed", "cancelled", "rate_limited", "unavailable"]
 STEPS = ["tick", "beat", "tick", "suspend", "tick", "freeze", "tick", "beat", "tick", "{end}", "tick"]
 
 
@@ -237,21 +250,69 @@ def lived(steps: list[str], jumps: list[float], runner: ProcessIdentity) -> tupl
         return seen, figures, waited
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="start times are read from /proc")
-def test_a_life_with_jumps_is_the_same_life(runner: ProcessIdentity) -> None:
+def compare(lives: int, runner: ProcessIdentity) -> tuple[int, float]:
+    """Live so many lives, and assert that jumps make no difference; how many jumps, and the longest parking."""
     rng = random.Random(10)
-    lives, jumped, longest = size(50, 1000), 0, 0.0
     straight: dict[str, Any] = {}
+    jumped, longest = 0, 0.0
     for number in range(lives):
-        end = ["succeeded", "failed", "cancelled", "rate_limited", "unavailable"][number % 5]
+        end = ENDS[number % len(ENDS)]
         steps = [step.format(end=end) for step in STEPS]
         if end not in straight:
             straight[end] = lived(steps, [0.0] * len(steps), runner)
         jumps = [rng.choice(OFFSETS) if rng.random() < 0.6 else 0.0 for _ in steps]
         seen, figures, waited = lived(steps, jumps, runner)
-        assert seen == straight[end][0], jumps
-        assert figures == straight[end][1], jumps
+        assert is_alive(runner), "a living runner was killed"
+        assert (seen, figures) == straight[end][:2], jumps
+        assert waited < 9 * DAY_S, jumps
         jumped += sum(jump != 0 for jump in jumps)
         longest = max(longest, waited)
+    return jumped, longest
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="start times are read from /proc")
+def test_a_life_with_jumps_is_the_same_life(runner: ProcessIdentity) -> None:
+    lives = size(50, 1000)
+    jumped, longest = compare(lives, runner)
     record("T10", "lives", lives=lives, jumps=jumped, longest_parking_h=round(longest / HOUR_S, 1))
-    assert longest < 9 * DAY_S
+
+
+# ---------------------------------------------------------------------- mutation
+
+
+def silence_is_never_forgiven(m: pytest.MonkeyPatch) -> None:
+    m.setattr(BeatWatch, "forgive", lambda *_: False)
+
+
+def alarms_ring_by_the_wall_clock_alone(m: pytest.MonkeyPatch) -> None:
+    real = Board.ring
+
+    def ring(self: Board, now: datetime) -> None:
+        self._rung = float("-inf")
+        real(self, now)
+
+    m.setattr(Board, "ring", ring)
+
+
+def parking_is_believed_without_end(m: pytest.MonkeyPatch) -> None:
+    m.setattr(gates, "_set_back", lambda *_: False)
+
+
+def rests_are_believed_without_end(m: pytest.MonkeyPatch) -> None:
+    m.setattr(breaker, "CLOCK_SLACK_S", float("inf"))
+
+
+PLANTS = [
+    silence_is_never_forgiven,
+    alarms_ring_by_the_wall_clock_alone,
+    parking_is_believed_without_end,
+    rests_are_believed_without_end,
+]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="start times are read from /proc")
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_the_lives_find(plant: Any, runner: ProcessIdentity, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, LeaseLostError)):
+        compare(50, runner)
