@@ -15,6 +15,7 @@ import pytest
 from autopilot.executors.spawn import start
 from autopilot.system.clock import SystemClock
 from autopilot.system.marks import marked_processes
+from autopilot.system.processes import identify
 from autopilot.system.tree import become_subreaper, kill_processes, kill_tree
 from tests.process.zoo import SHAPES, argv_of, living, new_tag, staying, wait_until
 
@@ -243,10 +244,24 @@ def test_what_a_known_process_started_with_an_empty_environment_goes_with_it(tmp
         end(program, tag)
 
 
+def test_who_is_named_while_the_others_are_stopped_goes_with_them(tag):
+    """As a child whose parent has gone: nobody's descendant, and known by its mark only."""
+    known, young, younger = (subprocess.Popen(["sleep", f"1000.{tag}"]) for _ in range(3))
+    named = iter([[identify(young.pid)], [identify(young.pid), identify(younger.pid)]])
+    asked = []
+
+    def more():
+        asked.append(known.pid)
+        return next(named, [])
+
+    report = kill_processes([identify(known.pid)], clock=SystemClock(), more=more)
+    assert (report.killed, report.forced, report.survivors) == (3, 3, [])
+    assert len(asked) == 3, "until it named nobody new"
+    assert [process.wait() for process in (known, young, younger)] == [-9] * 3
+
+
 def test_processes_of_elsewhere_are_left_alone(tag):
     import attrs
-
-    from autopilot.system.processes import identify
 
     decoy = subprocess.Popen(["sleep", f"1000.{tag}"])
     try:
@@ -262,8 +277,6 @@ def test_processes_of_elsewhere_are_left_alone(tag):
 
 
 def test_one_process_can_be_ended_without_those_below_it(tag):
-    from autopilot.system.processes import identify
-
     program = start(["/bin/sh", "-c", f"sleep 1000.{tag}; true"], cwd="/", environment=ENVIRONMENT)
     try:
         assert wait_until(lambda: len(living(tag)) == 2)

@@ -1,7 +1,8 @@
 """T8, the process zoo: no process of an attempt outlives it, for every shape and every way an attempt can end.
 
-A cell is one shape and one ending. By default the shapes of one ending run side by side in one root, those that
-keep a whole core busy apart from the others and with fewer endings. At full size each runs alone, three times.
+A cell is one shape and one ending: an attempt of its own. The shapes of one ending run side by side in one root,
+those that keep a whole core busy apart from the others, and by default with fewer endings. At full size every cell
+is done three times.
 """
 
 from __future__ import annotations
@@ -29,20 +30,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are 
 
 NOISY = ("deaf_daemon_flood", "fork_bomb", "respawner", "always_young")
 PLACE = os.environ.get("AUTOPILOT_ZOO_PLACE", "here")
-"""Where this process runs: the matrix is run again in other places, by another pytest, side by side and once."""
+"""Where this process runs: the matrix is run again in other places, once, by another pytest."""
 
-ALONE = FULL and PLACE == "here"
-REPEATS = size(1, 3) if ALONE else 1
+REPEATS = size(1, 3) if PLACE == "here" else 1
 
-
-def _groups() -> dict[str, list[Shape]]:
-    if ALONE:
-        return {shape.name: [shape] for shape in staying()}
-    quiet = [shape for shape in staying() if shape.name not in NOISY]
-    return {"quiet": quiet, "noisy": [SHAPES[name] for name in NOISY]}
-
-
-GROUPS = _groups()
+GROUPS = {
+    "quiet": [shape for shape in staying() if shape.name not in NOISY],
+    "noisy": [SHAPES[name] for name in NOISY],
+}
 BUSY = ("timeout", "cancel", "runner KILL", "dispatcher, runner KILL", "all three KILL")
 """The endings that the noisy shapes have by default."""
 
@@ -154,7 +149,7 @@ def ledger() -> Iterator[Ledger]:
 
 def run_cell(ending: Ending, name: str, shapes: Sequence[Shape], folder: Path, ledger: Ledger, **more) -> None:
     """Let shapes out, end their attempts, and look who is left."""
-    deadline_s = 2.0 + 0.3 * len(shapes) if ending.timed else 3600.0
+    deadline_s = 2.0 + size(3, 20) * len(shapes) / 10 if ending.timed else 3600.0
     with cage(folder, shapes, leave=ending.leave, deadline_s=deadline_s, **more) as caged:
         if not ending.timed:
             caged.wait_ready()
