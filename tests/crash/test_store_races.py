@@ -27,7 +27,7 @@ from autopilot.testing.stores import text_of
 from tests.campaign import FAST, record, size
 from tests.crash.forks import join, say, start_children
 from tests.crash.life import open_store, task_text
-from tests.crash.naive import NAIVE
+from tests.crash.naive_claims import NAIVE
 
 
 @pytest.fixture
