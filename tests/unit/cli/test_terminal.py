@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -90,6 +91,29 @@ def test_waiting_moves_one_line_and_takes_it_away(project: Path) -> None:
 def test_data_forms_stay_plain(project: Path) -> None:
     assert on_terminal(project, "task", "list", "-o", "name") == "a\nb\n"
     assert "\x1b" not in on_terminal(project, "task", "list", "-o", "json")
+
+
+@pytest.mark.usefixtures("queue")
+def test_raw_logs_are_not_for_a_terminal(project: Path) -> None:
+    run = project / ".autopilot" / "runs" / "a" / "1"
+    run.mkdir(parents=True)
+    (run / "stdout.log").write_bytes(b"\x1b]52;c;eA==\x07")
+    out = on_terminal(project, "task", "logs", "a", "--raw")
+    assert "error: --raw would hand this terminal over" in out
+    assert "\x1b]52" not in out
+    assert "\\x1b]52;c;eA==" in on_terminal(project, "task", "logs", "a")
+
+
+@pytest.mark.usefixtures("queue")
+def test_lines_of_the_log_are_escaped_on_a_terminal(project: Path) -> None:
+    events = project / ".autopilot" / "events"
+    events.mkdir()
+    forged = {"id": "evt-x", "event_type": "a.b", "timestamp": "2026-11-22T09:00:00Z", "source": "\x9b2J\u202e"}
+    line = json.dumps({**forged, "payload": {}, "prev": "0" * 64}, ensure_ascii=False)
+    (events / "events.ndjson").write_text(line + "\n")
+    out = on_terminal(project, "events", "tail", "-o", "ndjson")
+    assert "\\u009b2J\\u202e" in out
+    assert not {"\x9b", "\u202e"} & set(out)
 
 
 def test_listing_imports_nothing_heavy(project: Path, write_task: Write) -> None:
