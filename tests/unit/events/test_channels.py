@@ -8,7 +8,7 @@ import pytest
 
 from autopilot.errors import NotFoundError, StorageError, UsageError
 from autopilot.events.channels import Channels, Cursors
-from autopilot.models import Event
+from autopilot.models import Event, EventDraft
 from autopilot.system import failpoints
 
 
@@ -66,16 +66,23 @@ def test_followers_wait_for_more(channels):
 
 @pytest.mark.parametrize("name", ["", "Upper", "a b", "../x", ".x", "x" * 81, "ü", "a\n"])
 def test_malformed_channels_are_refused(channels, name):
-    with pytest.raises(UsageError, match="no channel name"):
+    with pytest.raises(UsageError, match="no channel name") as caught:
         channels.publish(name, 1)
+    assert "begin with a letter" in caught.value.hint
     with pytest.raises(UsageError, match="no channel name"):
         list(channels.subscribe(name))
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])
 def test_absurd_lifetimes_are_refused(channels, ttl):
-    with pytest.raises(UsageError, match="TTL"):
+    with pytest.raises(UsageError, match="TTL") as caught:
         channels.publish("c", 1, ttl_s=ttl)
+    assert "seconds above 0" in caught.value.hint
+
+
+def test_events_of_other_types_are_no_messages(channels, log):
+    log.append([EventDraft(event_type="a.b", payload={"channel": "c", "message": 1, "ttl_s": None})])
+    assert list(channels.subscribe("c")) == []
 
 
 def test_a_message_that_is_no_json_is_refused(channels, log):
@@ -103,6 +110,13 @@ class TestCursors:
         with pytest.raises(StorageError):
             cursors.save("me", "3:15")
         assert cursors.load("me") == "3:14"
+
+    @pytest.mark.parametrize("sync, times", [(True, 4), (False, 0)])
+    def test_sync_covers_the_file_and_its_folders(self, tmp_path, monkeypatch, sync, times):
+        synced = []
+        monkeypatch.setattr("os.fsync", synced.append)
+        Cursors(str(tmp_path / "state" / "cursors"), sync=sync).save("me", "3:14")
+        assert len(synced) == times
 
     def test_a_cursor_can_be_forgotten(self, cursors):
         cursors.save("me", "3:14")

@@ -252,6 +252,23 @@ class TestGc:
     def test_absurd_ages_do_no_harm(self, full):
         assert full.gc(older_than_days=1e12).removed == ()
 
+    def test_every_collection_counts_its_own(self, full, folder):
+        for keep in (2500, 0):
+            full.rotate()
+            lines = {name: Path(folder, name).read_bytes().count(b"\n") for name in names(folder)}
+            report = full.gc(keep_bytes=keep)
+            assert report.events == sum(lines[name] for name in report.removed) > 0
+
+    def test_an_age_is_reached_when_it_is_past(self, make_log, drafts, clock, folder):
+        log = make_log()
+        log.append(drafts(1))
+        latest = clock.instant
+        log.rotate()
+        clock.now = lambda: latest + timedelta(days=1)
+        assert log.gc(older_than_days=1).removed == ()
+        clock.now = lambda: latest + timedelta(days=1, microseconds=1)
+        assert log.gc(older_than_days=1).removed == ("events-00000001.ndjson",)
+
     def test_both_rules_are_named(self, full):
         full.gc(older_than_days=1.5, keep_bytes=10)
         assert full.tail(1)[0].data["payload"]["reason"] == "older than 1.5 days or beyond 10 bytes"

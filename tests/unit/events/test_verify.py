@@ -192,6 +192,12 @@ def hostile(event_type: str, payload: str, rest: str = '"source":"s","trace_id":
     return f'{{"id":"a","event_type":"{event_type}","timestamp":"t","payload":{payload},{rest}}}'.encode()
 
 
+def test_faults_of_shape_name_the_keys(sample, folder):
+    path = paths(folder)[-1]
+    path.write_bytes(path.read_bytes() + hostile("b.c", "{}", '"source":1,"trace_id":7,"prev":"x"') + b"\n")
+    assert "not an event: source, trace_id missing or of the wrong kind" in messages(verify(folder))
+
+
 @pytest.mark.parametrize(
     "line",
     [
