@@ -1,13 +1,17 @@
-"""``dispatch run``: tick for ever, woken by changes and by alarms, undeterred by a full disk."""
+"""``dispatch run``: tick for ever, woken by changes and by alarms, undeterred by a full disk or any other lack."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import attrs
+
+from autopilot.dispatcher.ballast import Ballast
 from autopilot.dispatcher.hold import HoldMode
 from autopilot.errors import StorageError
 from autopilot.models import EventDraft
@@ -20,9 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["Loop"]
 
-_DISK_AGAIN_S = 1.0
+_AGAIN_S = 1.0
+"""The first pause after a refusal of the disk; it doubles up to ``dispatcher.poll_s``."""
+
 _SHORTEST_WAIT_S = 0.01
+_LOOK_UP_S = 0.25
 _PRUNE_EVERY_S = 3600.0
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""Lacks that are nobody's fault and end by themselves, like those of the disk."""
+
+
+@attrs.define
+class Trouble:
+    """The disk, or another resource, refuses. ``told``: the log knows."""
+
+    since: float
+    told: bool = False
+    pause_s: float = _AGAIN_S
 
 
 class Loop:
@@ -31,7 +49,8 @@ class Loop:
     def __init__(self, dispatcher: Dispatcher, control: Control) -> None:
         self._dispatcher = dispatcher
         self._control = control
-        self._disk_fault = ""
+        self._ballast = Ballast(control.root.state)
+        self._trouble: Trouble | None = None
         self._pruned = control.clock.monotonic()
 
     def run(self, stop: Callable[[], bool], on_tick: Callable[[TickReport], None] | None) -> None:
@@ -39,16 +58,26 @@ class Loop:
         told = {"pid": os.getpid(), "host": host_id(), "max_active": self._dispatcher.max_active}
         self._tell("dispatcher.started", told)
         reason = "stopped"
-        while not stop():
-            report = self.once()
-            if on_tick:
-                on_tick(report)
-            if self._drained():
-                reason = "drained"
-                break
-            if self._dispatcher.waiting:
-                self._control.store.wait(self._pause())
+        while reason == "stopped" and not stop():
+            try:
+                reason = self._round(stop, on_tick) or reason
+            except (OSError, MemoryError) as fault:
+                self._passing(fault)
+                time.sleep(_AGAIN_S)
         self._tell("dispatcher.stopped", {"pid": os.getpid(), "reason": reason})
+
+    def _round(self, stop: Callable[[], bool], on_tick: Callable[[TickReport], None] | None) -> str:
+        """One tick and the wait for the next; why it is the last one, if it is."""
+        report = self.once()
+        if on_tick:
+            on_tick(report)
+        if self._trouble is not None:
+            self._sit_out(self._trouble, stop)
+        elif self._drained():
+            return "drained"
+        elif self._dispatcher.waiting:
+            self._control.store.wait(self._pause())
+        return ""
 
     def once(self) -> TickReport:
         """One tick and what goes with it, without the waiting."""
@@ -60,30 +89,62 @@ class Loop:
     def _tick(self) -> TickReport:
         from autopilot.dispatcher.tick import TickReport
 
+        report, fault = TickReport(), self._no_room()
         try:
-            report = self._dispatcher.tick()
-        except (StorageError, OSError) as problem:
-            fault = self._refusal(problem)
-            fresh = fault.message != self._disk_fault
-            self._disk_fault = fault.message
-            time.sleep(_DISK_AGAIN_S)
-            note = f"{fault.message}; waiting for the disk" + (f" ({fault.hint})" if fault.hint else "")
-            return TickReport(notes=(note,) if fresh else ())
-        if self._disk_fault:
-            self._disk_fault = ""
-            self._tell("storage.recovered", {})
-        return report
+            report = self._dispatcher.tick(start=fault is None)
+        except (StorageError, OSError, MemoryError) as refused:
+            fault = self._passing(refused)
+        if fault is None:
+            self._recovered()
+            return report
+        return attrs.evolve(report, notes=(*report.notes, self._refused(fault)))
 
-    def _refusal(self, problem: StorageError | OSError) -> StorageError:
-        if isinstance(problem, OSError):
-            problem = storage_error(problem, str(problem.filename or self._control.root.folder))
-        if isinstance(problem, OSError):
-            raise problem
-        return problem
+    def _no_room(self) -> Exception | None:
+        """Why there can be no ballast: then there is no room to start anything, and what runs is looked after."""
+        try:
+            self._ballast.take_in()
+        except (StorageError, OSError) as fault:
+            return self._passing(fault)
+        return None
 
-    def _tell(self, event_type: str, payload: dict[str, object]) -> None:
-        with contextlib.suppress(StorageError):
+    def _passing(self, fault: StorageError | OSError | MemoryError) -> Exception:
+        """The fault, if it is one that passes (told as the disk tells it); any other is raised."""
+        if isinstance(fault, OSError) and fault.errno not in _PASSING:
+            told = storage_error(fault, str(fault.filename or self._control.root.folder))
+            if isinstance(told, OSError):
+                raise told
+            return told
+        return fault
+
+    def _refused(self, fault: Exception) -> str:
+        message = getattr(fault, "message", "") or str(fault) or "out of memory"
+        hint = getattr(fault, "hint", "")
+        if self._trouble is None:
+            self._trouble = Trouble(since=self._control.clock.monotonic())
+            self._ballast.drop()
+        if not self._trouble.told:
+            self._trouble.told = self._tell("storage.failed", {"message": message, "hint": hint})
+        return f"{message}; waiting for it to pass" + (f" ({hint})" if hint else "")
+
+    def _recovered(self) -> None:
+        if self._trouble is not None:
+            seconds = round(self._control.clock.monotonic() - self._trouble.since, 3)
+            self._trouble = None
+            self._tell("storage.recovered", {"seconds": seconds})
+
+    def _sit_out(self, trouble: Trouble, stop: Callable[[], bool]) -> None:
+        # Not woken by changes: what was refused has changed files, too, and would be tried again at once.
+        pause = min(trouble.pause_s, self._control.settings.dispatcher.poll_s)
+        trouble.pause_s *= 2
+        until = time.monotonic() + pause
+        while not stop() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_UP_S))
+
+    def _tell(self, event_type: str, payload: dict[str, object]) -> bool:
+        with contextlib.suppress(StorageError, OSError, MemoryError):
             self._control.append([EventDraft(event_type=event_type, payload=payload)])
+            return True
+        return False
 
     def _drained(self) -> bool:
         hold = self._control.hold()

@@ -120,11 +120,12 @@ class Dispatcher:
 
     # ---------------------------------------------------------------- the tick
 
-    def tick(self, *, dry_run: bool = False) -> TickReport:
+    def tick(self, *, dry_run: bool = False, start: bool = True) -> TickReport:
         """One tick.
 
         Args:
             dry_run: judge and route, but change nothing.
+            start: False looks after what runs, and starts nothing.
 
         Raises:
             StorageError: the disk refuses; nothing was claimed that could not be recorded.
@@ -137,6 +138,9 @@ class Dispatcher:
         self._scan(dry_run)
         self._look_at_leases(bool(adopted), dry_run)
         hold = self._control.hold()
+        if not start:
+            self._tell(dry_run)
+            return TickReport(adopted=tuple(adopted))
         if hold is not None:
             self._tell(dry_run)
             note = (
@@ -150,10 +154,10 @@ class Dispatcher:
     def _begin(self, dry_run: bool) -> None:
         if self._begun or dry_run:
             return
-        self._begun = True
         self._control.ensure_root()
         if self._control.sinks is not None:
             self._control.sinks.begin()
+        self._begun = True
 
     def _sweep(self) -> list[Adopted]:
         # Before the leases are read: a runner that has ended changes its lease no more.
@@ -238,7 +242,11 @@ class Dispatcher:
                 break
             if dry_run:
                 put_back.append(summary.id)
-            started = self._try(summary, planned, dry_run)
+            try:
+                started = self._try(summary, planned, dry_run)
+            except BaseException:
+                self._board.make_ready(summary.id)
+                raise
             if started is not None:
                 yield started
         for task_id in put_back:

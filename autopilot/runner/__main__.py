@@ -25,6 +25,7 @@ from autopilot.models import (
     Verdict,
 )
 from autopilot.models.wire import load, warm
+from autopilot.runner.notes import note
 from autopilot.runner.nursery import Nursery
 from autopilot.runner.origin import Origin
 from autopilot.runner.run import NOT_STARTED, run_attempt
@@ -125,7 +126,7 @@ def _live(spec_data: dict[str, Any], lease_data: dict[str, Any], origin: Origin)
     try:
         store = open_store(spec, origin.redactor, clock)
     except AutopilotError as fault:
-        sys.stderr.write(f"{spec.task_id}.{spec.token}: not started: {fault}\n")
+        note(f"{spec.task_id}.{spec.token}: not started: {fault}")
         return NOT_STARTED
     log = Publisher(spec, origin.redactor, clock).tell
     return run_attempt(spec, lease, store=store, origin=origin, clock=clock, log=log)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 
 import attrs
 
 from autopilot.errors import StorageError
 from autopilot.models import AttemptSpec
+from autopilot.runner.notes import note
 from autopilot.system.durable import remove_file, replace_file
 from autopilot.system.failpoints import failpoint
 
@@ -84,5 +84,4 @@ class Evidence:
             self._say(f"changes.json: {fault}")
 
     def _say(self, line: str) -> None:
-        sys.stderr.write(f"{self._spec.task_id}.{self._spec.token}: {line}\n")
-        sys.stderr.flush()
+        note(f"{self._spec.task_id}.{self._spec.token}: {line}")

@@ -7,7 +7,6 @@ or a hang is the runner's to notice.
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from autopilot.executors.contract import AttemptContext, Executor, Progress
 from autopilot.executors.prompt import default_prompt
 from autopilot.models import AttemptSpec, Outcome, OutcomeKind, PluginRef, Task
 from autopilot.plugins.direct import call_hook, implementation_of, load_plugin
+from autopilot.runner.notes import note
 from autopilot.runner.talk import encode_outcome, encode_progress
 from autopilot.system.clock import Clock
 from autopilot.taskfile.codec import parse
@@ -112,7 +112,7 @@ def _keep_prompt(run_dir: str, prompt: str) -> None:
         with os.fdopen(os.open(os.path.join(run_dir, "prompt.md"), flags, 0o600), "wb") as file:
             file.write(prompt.encode("utf-8", "surrogateescape"))
     except OSError as fault:  # a full disk: the prompt for people is not worth the attempt
-        sys.stderr.write(f"prompt.md: {fault}\n")
+        note(f"prompt.md: {fault}")
 
 
 def _checked(outcome: Any, executor: str) -> Outcome:

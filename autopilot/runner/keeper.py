@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
 from autopilot.errors import StorageError
 from autopilot.models import AttemptResult, EventDraft, Lease
+from autopilot.runner.notes import note
 from autopilot.store.contract import Store
 from autopilot.system.clock import Clock
 
@@ -86,8 +86,7 @@ class Keeper:
     def _say_once(self, line: str) -> None:
         self._faults += 1
         if self._faults == 1:
-            sys.stderr.write(f"{self.lease.task_id}.{self.lease.token}: {line}\n")
-            sys.stderr.flush()
+            note(f"{self.lease.task_id}.{self.lease.token}: {line}")
 
     def stale(self, what: str) -> EventDraft:
         """The fact that ``what`` came too late and was refused."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ import attrs
 from autopilot.errors import StorageError
 from autopilot.runner.folders import write_reaped
 from autopilot.runner.lines import LineReader, encode_line
+from autopilot.runner.notes import note
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.clock import Clock
 from autopilot.system.readiness import wait_ready
@@ -138,8 +138,7 @@ class Nursery:
             self._wakeup.close()
             code = self._run(spec, lease)
         except BaseException:  # whatever it is, this child must never return into the launcher's loop
-            traceback.print_exc()
-            sys.stderr.flush()
+            note(traceback.format_exc())
         finally:
             os._exit(code)
 
@@ -173,7 +172,7 @@ class Nursery:
         self._killed += report.killed
         if report.survivors and report.survivors != self._told:
             self._told = report.survivors
-            _log(f"not dead after SIGKILL: {report.survivors}")
+            note(f"not dead after SIGKILL: {report.survivors}")
         return not report.survivors
 
     def _announce(self, job: Job) -> bool:
@@ -181,7 +180,7 @@ class Nursery:
             if job.exit_code != 0:
                 write_reaped(job.run_dir, exit_code=job.exit_code, killed=self._killed)
         except (StorageError, OSError, ValueError) as fault:
-            _log(f"{job.task_id}.{job.token}: {fault}")
+            note(f"{job.task_id}.{job.token}: {fault}")
             job.tries += 1
             if job.tries < _MOST_TRIES and not isinstance(fault, ValueError):
                 return False
@@ -191,8 +190,3 @@ class Nursery:
 
 def _split(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
     return [job for job in jobs if job.exit_code == 0], [job for job in jobs if job.exit_code != 0]
-
-
-def _log(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

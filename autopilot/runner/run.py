@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Callable
 from datetime import datetime
 
@@ -21,6 +20,7 @@ from autopilot.runner.host import host
 from autopilot.runner.judge import judge
 from autopilot.runner.keeper import Keeper
 from autopilot.runner.logs import LogPipe
+from autopilot.runner.notes import note
 from autopilot.runner.origin import Origin
 from autopilot.runner.talk import Talk
 from autopilot.runner.wakeup import Wakeup
@@ -251,5 +251,4 @@ def _result(
 
 
 def _log(spec: AttemptSpec, line: str) -> None:
-    sys.stderr.write(f"{spec.task_id}.{spec.token}: {line}\n")
-    sys.stderr.flush()
+    note(f"{spec.task_id}.{spec.token}: {line}")

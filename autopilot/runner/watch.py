@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 import attrs
 
 from autopilot.runner.keeper import Keeper
+from autopilot.runner.notes import note
 from autopilot.runner.wakeup import Wakeup
 from autopilot.system.clock import Clock
 from autopilot.system.readiness import wait_ready
@@ -112,8 +112,7 @@ class Watcher:
                 break
             if report.survivors != told:
                 told = report.survivors
-                sys.stderr.write(f"not dead after SIGKILL, so the report waits: {told}\n")
-                sys.stderr.flush()
+                note(f"not dead after SIGKILL, so the report waits: {told}")
             grace_s = 0.0
         self._drain()
         return killed

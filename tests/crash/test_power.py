@@ -30,11 +30,12 @@ def arena() -> Iterator[str]:
         yield folder
 
 
+@pytest.mark.timeout(3600 if FULL else 300)
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_every_promise_survives_a_power_cut(name: str, arena: str) -> None:
     trace = play(name, arena)
     check_recorder(trace)
-    report = explore(trace, limit=size(5, 200) if name in CROWDED else size(10, 1000))
+    report = explore(trace, limit=size(5, 100) if name in CROWDED else size(10, 300))
     assert not report.faults
     assert report.states >= 3
     record(
@@ -57,6 +58,7 @@ def without_each_fsync(name: str) -> Iterator[tuple[int, str, Trace]]:
                 yield number, what, play(name, folder, without=number)
 
 
+@pytest.mark.timeout(3600 if FULL else 300)
 @pytest.mark.parametrize("name", ALONE)
 def test_every_single_fsync_is_needed(name: str) -> None:
     """Not where several work at once: there another one's fsync may stand in for one that was left out."""

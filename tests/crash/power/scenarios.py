@@ -238,7 +238,6 @@ def _damage(site: Site, path: str) -> None:
 def save_meanwhile(site: Site) -> None:
     """A person saves between our look and our write; their editor does its fsyncs."""
     site.create("one")
-    site.from_here()
     with _saves_between(site, "Do the other"):
         site.start(site.claim("one"))
 
@@ -247,17 +246,18 @@ def save_meanwhile(site: Site) -> None:
 def save_twice_meanwhile(site: Site) -> None:
     """And again while their first save gets its place back: one of the two is in ``conflicts/``."""
     site.create("one")
-    site.from_here()
     with _saves_between(site, "Do the other", "Do a third"):
         site.start(site.claim("one"))
 
 
 @contextlib.contextmanager
 def _saves_between(site: Site, *titles: str) -> Iterator[None]:
-    """Have a person save a new title right before each of our next exchanges."""
+    """Have a person save a new title right before each of our next exchanges; the cuts begin with the first."""
     path, real, left = f"{site.root}/tasks/one.md", markdown.exchange, list(titles)
 
     def exchange(one: str, other: str) -> bool:
+        if len(left) == len(titles):
+            site.from_here()
         if left:
             with site.step("save", proof=_kept(left[0])):
                 _save(path, _read(path).replace(b"Do one", left.pop(0).encode()))
