@@ -11,13 +11,12 @@ from typing import NamedTuple
 import click
 
 from autopilot.cli import stdout
-from autopilot.errors import AutopilotError, BusyError, ConfigError, StorageError, TaskFormatError
+from autopilot.errors import AutopilotError, ConfigError, StorageError, TaskFormatError
 from autopilot.system.durable import storage_error
 
 __all__ = ["Fault", "explain", "guarded", "wants_json"]
 
 INTERRUPTED = 130
-_LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
 _JSON = ("json", "ndjson")
 
 
@@ -80,16 +79,11 @@ def explain(fault: Exception) -> Fault:
         return Fault("usage", fault.format_message(), _usage_hint(fault), 2)
     if isinstance(fault, click.ClickException):
         return Fault("usage", fault.format_message(), "", 2)
+    if isinstance(fault, MemoryError):
+        fault = OSError(errno.ENOMEM, "")
     if isinstance(fault, OSError):
         kept = storage_error(fault, str(fault.filename or "the disk"))
         fault = kept if isinstance(kept, StorageError) else fault
-    if isinstance(fault, MemoryError) or (isinstance(fault, OSError) and fault.errno in _LACKING):
-        return Fault(
-            "exhausted",
-            f"this machine lacks something: {getattr(fault, 'strerror', '') or 'no memory is left'}",
-            "try again when less is running; `ulimit -a` shows the limits of a process",
-            BusyError.exit_code,
-        )
     if isinstance(fault, AutopilotError):
         return Fault(fault.code, _placed(fault), fault.hint, fault.exit_code)
     return Fault(

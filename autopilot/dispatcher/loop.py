@@ -24,23 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Loop"]
 
-_AGAIN_S = 1.0
+_DISK_AGAIN_S = 1.0
 """The first pause after a refusal of the disk; it doubles up to ``dispatcher.poll_s``."""
 
 _SHORTEST_WAIT_S = 0.01
 _LOOK_UP_S = 0.25
 _PRUNE_EVERY_S = 3600.0
-_PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-"""Lacks that are nobody's fault and end by themselves, like those of the disk."""
 
 
 @attrs.define
 class Trouble:
-    """The disk, or another resource, refuses. ``told``: the log knows."""
+    """The disk, or another resource, refuses. ``message``: what was said of it last; ``told``: the log knows."""
 
     since: float
+    pause_s: float
+    message: str = ""
     told: bool = False
-    pause_s: float = _AGAIN_S
 
 
 class Loop:
@@ -63,7 +62,7 @@ class Loop:
                 reason = self._round(stop, on_tick) or reason
             except (OSError, MemoryError) as fault:
                 self._passing(fault)
-                time.sleep(_AGAIN_S)
+                time.sleep(_DISK_AGAIN_S)
         self._tell("dispatcher.stopped", {"pid": os.getpid(), "reason": reason})
 
     def _round(self, stop: Callable[[], bool], on_tick: Callable[[TickReport], None] | None) -> str:
@@ -97,9 +96,9 @@ class Loop:
         if fault is None:
             self._recovered()
             return report
-        return attrs.evolve(report, notes=(*report.notes, self._refused(fault)))
+        return attrs.evolve(report, notes=(*report.notes, *self._refused(fault)))
 
-    def _no_room(self) -> Exception | None:
+    def _no_room(self) -> StorageError | None:
         """Why there can be no ballast: then there is no room to start anything, and what runs is looked after."""
         try:
             self._ballast.take_in()
@@ -107,24 +106,28 @@ class Loop:
             return self._passing(fault)
         return None
 
-    def _passing(self, fault: StorageError | OSError | MemoryError) -> Exception:
-        """The fault, if it is one that passes (told as the disk tells it); any other is raised."""
-        if isinstance(fault, OSError) and fault.errno not in _PASSING:
-            told = storage_error(fault, str(fault.filename or self._control.root.folder))
-            if isinstance(told, OSError):
-                raise told
-            return told
+    def _passing(self, fault: StorageError | OSError | MemoryError) -> StorageError:
+        """The fault, if it is one that passes; any other is raised."""
+        if isinstance(fault, MemoryError):
+            fault = OSError(errno.ENOMEM, "")
+        if isinstance(fault, OSError):
+            fault = storage_error(fault, str(fault.filename or self._control.root.folder))
+        if isinstance(fault, OSError):
+            raise fault
         return fault
 
-    def _refused(self, fault: Exception) -> str:
-        message = getattr(fault, "message", "") or str(fault) or "out of memory"
-        hint = getattr(fault, "hint", "")
+    def _refused(self, fault: StorageError) -> tuple[str, ...]:
+        """Says so in the log, once, and as a note, when it is another refusal than before."""
         if self._trouble is None:
-            self._trouble = Trouble(since=self._control.clock.monotonic())
+            self._trouble = Trouble(since=self._control.clock.monotonic(), pause_s=_DISK_AGAIN_S)
             self._ballast.drop()
-        if not self._trouble.told:
-            self._trouble.told = self._tell("storage.failed", {"message": message, "hint": hint})
-        return f"{message}; waiting for it to pass" + (f" ({hint})" if hint else "")
+        trouble = self._trouble
+        if not trouble.told:
+            trouble.told = self._tell("storage.failed", {"message": fault.message, "hint": fault.hint})
+        if fault.message == trouble.message:
+            return ()
+        trouble.message = fault.message
+        return (f"{fault.message}; waiting for the disk" + (f" ({fault.hint})" if fault.hint else ""),)
 
     def _recovered(self) -> None:
         if self._trouble is not None:

@@ -53,7 +53,7 @@ def test_a_limit_is_met_and_outlived(name: str, bench: Bench) -> None:
     bench.until(lambda: bench.executed()["before"] == 1, "a task that runs before")
     with imposed(limit, "a", "b"):
         if name in SAYS_SO:
-            bench.until(lambda: "waiting for it to pass" in bench.said.read_text(), "that the dispatcher says why")
+            bench.until(lambda: "waiting for the disk" in bench.said.read_text(), "that the dispatcher says why")
             assert bench.executed() == {"before": 1}
         if name in BEATS:
             last = bench.beat("before")

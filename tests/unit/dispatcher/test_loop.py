@@ -27,7 +27,7 @@ def test_it_says_once_what_is_refused_and_tries_again(
     monkeypatch.setattr(loop, "_DISK_AGAIN_S", 0)
     answers: list[Any] = [refusal, refusal, TickReport()]
 
-    def tick() -> TickReport:
+    def tick(**_: Any) -> TickReport:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -43,7 +43,7 @@ def test_it_says_once_what_is_refused_and_tries_again(
 
 
 def test_a_fault_of_our_own_ends_it(arena: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tick() -> TickReport:
+    def tick(**_: Any) -> TickReport:
         raise FileNotFoundError(errno.ENOENT, "gone", "x")
 
     monkeypatch.setattr(arena.dispatcher, "tick", tick)
