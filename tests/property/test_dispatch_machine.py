@@ -234,6 +234,17 @@ class DispatchMachine(RuleBasedStateMachine):
                     self.world.report(runner, kind)
         self.one_tick(self.world.seats[seat])
 
+    @rule(seat=seats, task_id=ids, by_hand=st.booleans())
+    def used_up_and_sent_back(self, seat: int, task_id: str, by_hand: bool) -> None:
+        """The short way to counters that must begin anew."""
+        self.whole_attempts(seat, ["failed"] * 3)
+        if task_id in self.sound() and self.world.written(task_id) is Status.BLOCKED:
+            if by_hand:
+                self.person_sets_status(task_id, "pending")
+            else:
+                self.retry(task_id)
+            self.whole_attempts(seat, ["failed"])
+
     @rule(seat=seats)
     def attempts_are_lost(self, seat: int) -> None:
         """The short way to poison."""
