@@ -93,12 +93,12 @@ def claims_are_published_after_the_fact_only(m):
 
 @mutant
 def claims_are_not_written_into_the_file(m):
-    real = projection.Projector.markdown
+    real = projection.Projector.write
 
-    def markdown_(self, lease, point, **more):
+    def write(self, lease, point, **more):
         return (None, True) if point == "claim.md" else real(self, lease, point, **more)
 
-    m.setattr(projection.Projector, "markdown", markdown_)
+    m.setattr(projection.Projector, "write", write)
 
 
 # ---------------------------------------------------------------------- fencing
