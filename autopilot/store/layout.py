@@ -20,7 +20,7 @@ _LONGEST_NAME = 200
 
 def is_task_name(name: str) -> bool:
     """Whether a name in the tasks folder stands for a task, valid or not: ``<id>.md``, not hidden."""
-    return name.endswith(_SUFFIX) and not name.startswith(".") and len(name) > len(_SUFFIX)
+    return name.endswith(_SUFFIX) and not name.startswith(".")
 
 
 class Layout:

@@ -76,6 +76,9 @@ class Loop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Measure which test reaches what, then try each mutant on the tests that reach it."""
+        if session.testsfailed:
+            _say("some tests could not be collected")
+            raise session.Failed("a broken collection finds every mutant")
         become_subreaper()
         gc.collect()
         gc.freeze()

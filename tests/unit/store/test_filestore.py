@@ -167,6 +167,22 @@ def test_a_request_that_cannot_be_written_is_told(files, root):
     assert files.lease("one").cancel is None
 
 
+def test_a_cancel_is_shown_before_the_first_beat(files):
+    files.create(draft("one"))
+    claim(files)
+    assert files.lease("one").cancel is None
+    files.request_cancel("one", by="me")
+    assert files.lease("one").cancel == "me"
+
+
+def test_hidden_files_are_no_leases(files, root):
+    files.create(draft("one"))
+    claim(files)
+    (root / "state/leases/.two.json").write_bytes(b"half a save")
+    assert [lease.task_id for lease in files.leases()] == ["one"]
+    assert files.faults() == []
+
+
 def test_nobody_is_asked_to_stop_what_has_ended(files, root, log):
     files.create(draft("one"))
     lease = claim(files)
@@ -261,6 +277,12 @@ def test_a_fresh_record_takes_the_files_word(files, root):
     assert files.record("two").token == 3
     assert files.record("two").seq > MOST_CREATE_EVENTS
     assert files.record("none").projected is Status.PENDING
+
+
+def test_as_many_events_as_a_creation_may_have(files, log):
+    files.create(draft("one"), [DONE] * MOST_CREATE_EVENTS)
+    end(files, claim(files), Status.PENDING)
+    assert len(log.distinct()) == len(log.events) == MOST_CREATE_EVENTS + 2
 
 
 def test_too_many_events_at_a_creation(files):

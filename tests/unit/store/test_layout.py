@@ -26,6 +26,14 @@ def test_no_id_leaves_the_folder(tmp_path, task_id):
         Layout(str(tmp_path)).task(task_id)
 
 
+def test_an_id_may_be_as_long_as_file_names_bear(tmp_path):
+    layout = Layout(str(tmp_path))
+    assert layout.task("x" * 200).endswith("x.md")
+    with pytest.raises(NotFoundError, match="there is no task 'xxx") as refused:
+        layout.task("x" * 201)
+    assert "task list" in refused.value.hint
+
+
 def test_a_link_to_the_root_is_resolved_once(tmp_path):
     (tmp_path / "real").mkdir()
     os.symlink(tmp_path / "real", tmp_path / "link")

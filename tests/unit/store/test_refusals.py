@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import attrs
 import pytest
 
 from autopilot.errors import AlreadyExistsError, BusyError, LeaseLostError, NotFoundError, TransitionError
-from autopilot.models import Ending, Status
+from autopilot.models import Ending, Reason, Status, TaskRecord
+from autopilot.store import protocol
 from autopilot.store.contract import SlotLimits
 from autopilot.store.memory import MemoryStore
 from autopilot.system.processes import identify
+from autopilot.taskfile import parse
 from autopilot.testing.stores import draft, gone_owner, result_of
 
 
@@ -165,6 +169,15 @@ REFUSALS = [
     (edited_after_a_change, BusyError, "changed", ["one", "changed"]),
 ]
 
+SAY_WHAT_TO_DO = [
+    newer_format,
+    renewed_late,
+    judged_a_claim_that_has_started,
+    moved_in_a_newer_format,
+    moved_into_a_claim,
+    unknown_transition,
+]
+
 
 @pytest.mark.parametrize("step, error, code, words", REFUSALS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_refusal_says_what_and_why(store, step, error, code, words):
@@ -176,3 +189,25 @@ def test_a_refusal_says_what_and_why(store, step, error, code, words):
     for word in words:
         assert word in refused.value.message
     assert isinstance(refused.value.hint, str)
+    assert refused.value.hint or step not in SAY_WHAT_TO_DO
+
+
+def test_a_task_set_back_by_a_person_begins_anew():
+    later = datetime(2026, 11, 22, tzinfo=UTC)
+    reason = Reason(code="c", message="m")
+    kept = TaskRecord(task_id="one", token=4, seq=9, earlier_failure="it broke", sessions={"a": "s"})
+    counted = attrs.evolve(
+        kept,
+        used=1,
+        lost=2,
+        unavailable=3,
+        failed_on=("a",),
+        spent_usd=1.5,
+        not_before=later,
+        reason=reason,
+        projected=Status.BLOCKED,
+    )
+    task = parse(draft("one").text, expected_id="one")
+    assert protocol.as_edited(counted, task) == kept
+    assert protocol.as_edited(counted, attrs.evolve(task, status=Status.BLOCKED)) == counted
+    assert protocol.as_edited(counted, None) == counted

@@ -11,7 +11,7 @@ import pytest
 
 from autopilot.models import InvalidTask, Priority, Status
 from autopilot.store import eyes, scan, summaries
-from autopilot.store.contract import SlotLimits, TaskSummary
+from autopilot.store.contract import Changes, SlotLimits, TaskSummary
 from autopilot.store.sidecar import Sidecar
 from autopilot.system import watch
 from autopilot.system.processes import identify
@@ -142,6 +142,12 @@ def test_a_cancel_request_by_hand_wakes_who_waits(files, tasks, root):
         pass
     (root / "state/leases/one.cancel").write_text("{}")
     assert files.wait(20) is True
+
+
+@pytest.mark.parametrize("field", ["tasks", "invalid", "removed"])
+def test_any_change_is_a_change(field):
+    assert Changes(**{field: ("x",)})
+    assert not Changes()
 
 
 def test_a_body_that_changed_is_a_change(files, tasks):
