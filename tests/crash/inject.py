@@ -21,7 +21,7 @@ import attrs
 from autopilot.system import failpoints
 from tests.crash.forks import in_child
 
-__all__ = ["Lines", "actions_at", "dies_at_line", "lines_of", "passes_of", "with_faults"]
+__all__ = ["Lines", "actions_at", "dies_at_line", "is_deadly", "lines_of", "passes_of", "with_faults"]
 
 Work = Callable[[], object]
 
@@ -53,6 +53,11 @@ def actions_at(name: str) -> list[str]:
     """What can happen at a failpoint: the process dies, the disk refuses, a write is cut short by death."""
     torn = ["torn:1", "torn:half", "torn:-1"] if name.endswith(".write") or name == "log.heal.side" else []
     return ["kill", "ENOSPC", "EIO", "EACCES", *torn]
+
+
+def is_deadly(action: str) -> bool:
+    """Whether the process does not survive it."""
+    return action == "kill" or action.startswith("torn")
 
 
 def with_faults(spec: str, work: Work) -> Work:

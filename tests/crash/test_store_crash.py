@@ -15,7 +15,7 @@ import pytest
 
 from tests.campaign import FAST, record, size
 from tests.crash.forks import in_child
-from tests.crash.inject import actions_at, passes_of, with_faults
+from tests.crash.inject import actions_at, is_deadly, passes_of, with_faults
 from tests.crash.life import Life, check_life, recover
 
 STEPS = ["create", "edit", "claim.lease", "claim.md", "start.lease", "beat", "cancel", "finish.lease", "finish.md"]
@@ -31,10 +31,6 @@ def injections(durability: str) -> list[tuple[str, int, str]]:
     with tempfile.TemporaryDirectory(dir=FAST) as place:
         passes = passes_of(lambda: live(Path(place), durability))
     return [(name, nth, action) for name, nth in passes for action in actions_at(name)]
-
-
-def is_deadly(action: str) -> bool:
-    return action == "kill" or action.startswith("torn")
 
 
 def test_every_step_has_its_points() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.campaign import FAST, record, size
 from tests.crash.forks import in_child
-from tests.crash.inject import actions_at, passes_of, with_faults
+from tests.crash.inject import actions_at, is_deadly, passes_of, with_faults
 from tests.crash.scenarios import SCENARIOS, Scenario, broken_in, copy_of
 
 Injection = tuple[Scenario, str, int, str]
@@ -39,8 +39,7 @@ def inject(template: Path, injection: Injection) -> list[str]:
     with tempfile.TemporaryDirectory(dir=FAST) as place:
         folder = copy_of(template, Path(place, "root"))
         code = in_child(with_faults(spec, lambda: scenario.act(folder)))
-        deadly = action == "kill" or action.startswith("torn")
-        broken = [] if code == (-signal.SIGKILL if deadly else 0) else [f"it ended with {code}"]
+        broken = [] if code == (-signal.SIGKILL if is_deadly(action) else 0) else [f"it ended with {code}"]
         return [f"{scenario.name}: {spec}: {one}" for one in broken + broken_in(folder)]
 
 
