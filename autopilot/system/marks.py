@@ -15,7 +15,7 @@ import os
 import re
 import sys
 
-from autopilot.system.process_table import every_pid
+from autopilot.system.process_table import GONE, every_pid
 from autopilot.system.processes import ProcessIdentity, identify
 
 __all__ = ["MARK", "marked_processes", "wear", "wearable"]
@@ -70,12 +70,16 @@ def _number(mark: str) -> int:
 
 def marked_processes(mark: str) -> list[ProcessIdentity]:
     """The live processes that wear this mark or have it in their first environment, as far as we may signal them,
-    but for the caller; empty where the system does not show such things (only Linux does)."""
+    but for the caller; empty where the system does not show such things (only Linux does).
+
+    Raises:
+        OSError: it cannot be known now, such as with too many files open.
+    """
     number, entry = _number(mark), f"{MARK}={mark}".encode()
     found = (_identity_if_marked(pid, number, entry) for pid in every_pid() if pid != os.getpid())
     try:
         return [process for process in found if process is not None]
-    except OSError:
+    except FileNotFoundError:
         return []
 
 
@@ -85,7 +89,7 @@ def _identity_if_marked(pid: int, number: int, entry: bytes) -> ProcessIdentity 
         process = identify(pid)
         # A process whose first thread has ended shows its environment only through the others.
         threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
+    except GONE:
         return None
     marked = _wears(pid, number) or any(
         entry in _read(f"/proc/{pid}/task/{thread}/environ").split(b"\0") for thread in threads[:2]
@@ -103,5 +107,5 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError:
+    except GONE:
         return b""

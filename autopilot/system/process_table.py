@@ -13,7 +13,11 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-__all__ = ["Row", "descendant_rows", "descendants", "every_pid", "row_of", "table"]
+__all__ = ["GONE", "Row", "descendant_rows", "descendants", "every_pid", "row_of", "table"]
+
+GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
+"""How ``/proc`` refuses to tell of a process that is gone, or is somebody else's. Any other refusal, such as too
+many open files, is no sign of death."""
 
 
 class Row(NamedTuple):
@@ -38,16 +42,20 @@ class Row(NamedTuple):
 
 
 def row_of(pid: int) -> Row | None:
-    """One process's row, None where there is no such process."""
+    """One process's row, None where there is no such process, or none that we may look at.
+
+    Raises:
+        OSError: it cannot be known now, such as with too many files open.
+    """
     if sys.platform != "linux":
         return _rows_of_ps(["-p", str(pid)]).get(pid)
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except OSError:
+    except GONE:
         return None
     try:
         text = os.read(fd, 1024)
-    except OSError:  # it ended between open and read
+    except ProcessLookupError:  # it ended between open and read
         return None
     finally:
         os.close(fd)

@@ -93,7 +93,19 @@ def _namespace(kind: str) -> int:
 
 
 def start_time_of(pid: int) -> str | None:
-    """The start time of a live process, or None where there is none (a zombie counts as none)."""
+    """The start time of a live process, or None where there is none (a zombie counts as none), or somebody else's
+    that we may not look at.
+
+    Raises:
+        OSError: it cannot be known now, such as with too many files open. That is no sign of death.
+    """
+    try:
+        return _started(pid)
+    except PermissionError:
+        return None
+
+
+def _started(pid: int) -> str | None:
     if sys.platform != "linux":
         return _start_time_by_ps(pid)
     fields = _stat_fields(pid)
@@ -119,7 +131,7 @@ def _stat_fields(pid: int) -> list[str] | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     return text[text.rindex(b")") + 2 :].decode("ascii").split()
 
@@ -129,16 +141,21 @@ def identify(pid: int | None = None) -> ProcessIdentity:
 
     Raises:
         ProcessLookupError: it is not alive.
+        OSError: it cannot be known now.
     """
     pid = os.getpid() if pid is None else pid
-    started = start_time_of(pid)
+    started = _started(pid)
     if started is None:
         raise ProcessLookupError(f"no live process {pid}")
     return ProcessIdentity(host=host_id(), boot=boot_id(), pid_space=_pid_space(), pid=pid, start_time=started)
 
 
 def is_alive(process: ProcessIdentity) -> bool | None:
-    """Whether it lives. None: it cannot be known from here (another host or pid namespace)."""
+    """Whether it lives. None: it cannot be known from here (another host or pid namespace).
+
+    Raises:
+        OSError: it cannot be known now; see ``start_time_of``.
+    """
     if process.host != host_id():
         return None
     if process.boot != boot_id():
