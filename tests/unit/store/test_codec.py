@@ -52,7 +52,10 @@ BARE = Lease(
 )
 
 
-@pytest.mark.parametrize("lease", [LEASE, ENDED, BARE])
+TIMELESS = attrs.evolve(ENDED, ending=attrs.evolve(ENDED.ending, at=None))
+
+
+@pytest.mark.parametrize("lease", [LEASE, ENDED, TIMELESS, BARE])
 def test_leases_read_back_equal(lease):
     assert decode_lease(encode_lease(lease)) == lease
 

@@ -395,6 +395,26 @@ def test_what_is_set_aside_need_not_be_told(files, root, log, fault):
     assert len(os.listdir(root / "state/corrupt")) == 1
 
 
+def test_a_corrupt_lease_that_cannot_be_set_aside_is_told(files, root, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+    (root / "state/leases/one.json").write_bytes(b"")
+
+    def refuse(source, target):
+        raise OSError(errno.EROFS, "read-only")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StorageError, match="state/corrupt/one"):
+        files.project()
+
+
+def test_a_lease_that_is_gone_is_not_set_aside(files, monkeypatch):
+    files.create(draft("one"))
+    monkeypatch.setattr(LeaseFiles, "ids", lambda self: ["one"])
+    assert files.project() == 0
+    assert files.faults() == []
+
+
 def test_a_report_with_what_json_does_not_know(files, root):
     files.create(draft("one"))
     lease = start(files, claim(files))
@@ -701,6 +721,19 @@ def test_loose_files_beside_leases_are_swept(files, root):
     assert sorted(os.listdir(root / "state/leases")) == ["one.1.beat", "one.cancel", "one.json"]
     end(files, held, Status.CANCELLED)
     assert os.listdir(root / "state/leases") == []
+
+
+def test_a_loose_file_of_a_task_that_is_being_changed_is_left_alone(open_file_store, root):
+    one, two = open_file_store(), open_file_store()
+    one.create(draft("one"))
+    (root / "state/leases").mkdir(parents=True)
+    loose = root / "state/leases/one.1.beat"
+    loose.write_text("x")
+    with two._locks.task("one"):
+        one.project()
+        assert loose.exists()
+    one.project()
+    assert not loose.exists()
 
 
 def test_an_unprojected_end_is_finished_before_the_next_step(files, log):

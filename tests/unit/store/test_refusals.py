@@ -192,6 +192,13 @@ def test_a_refusal_says_what_and_why(store, step, error, code, words):
     assert refused.value.hint or step not in SAY_WHAT_TO_DO
 
 
+def test_an_end_without_a_time_writes_none(store):
+    task = store.create(draft("one"))
+    lease = claim(store)
+    timeless = attrs.evolve(lease, ending=Ending(status=Status.DONE, record=lease.record))
+    assert protocol.markdown_values(timeless, task) == {"status": "done", "attempt": 1}
+
+
 def test_a_task_set_back_by_a_person_begins_anew():
     later = datetime(2026, 11, 22, tzinfo=UTC)
     reason = Reason(code="c", message="m")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import os
 import time
@@ -236,6 +237,35 @@ def test_a_new_file_that_is_still_being_written_waits(files, tasks):
         assert not files.changes()
         editor.write(text_of("one")[30:])
     assert ids(files.changes()) == ["one"]
+
+
+def test_a_file_that_vanishes_while_all_are_looked_at(files, tasks, monkeypatch):
+    write(tasks, "one")
+    real = scan.Scanner._names
+
+    def names(self):
+        for name, entry in real(self):
+            os.unlink(entry.path)
+            yield name, entry
+
+    monkeypatch.setattr(scan.Scanner, "_names", names)
+    assert not files.changes()
+
+
+def test_a_change_before_the_first_look_is_in_it(files, tasks):
+    files.wait(0)
+    write(tasks, "one")
+    files.wait(20)
+    assert ids(files.changes()) == ["one"]
+
+
+def test_a_collector_that_was_off_stays_off(files, tasks):
+    gc.disable()
+    try:
+        files.changes()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_the_tasks_folder_may_come_later_and_go_away(files, root):
