@@ -64,10 +64,15 @@ DAEMON = "setsid sleep 1000 >/dev/null 2>&1 &\n"
 
 
 class Arena:
-    """A root with tasks, in a folder of its own, and the dispatchers that were started on it."""
+    """A root with tasks, in a folder of its own, and the dispatchers that were started on it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        slots: how many attempts may run at once.
+    """
+
+    def __init__(self, folder: Path, slots: int = SLOTS) -> None:
         self.folder = folder
+        self._slots = slots
         self.root = folder / ".autopilot"
         self.oracle = folder / "oracle"
         self.environ: dict[str, str] = dict(os.environ)
@@ -78,16 +83,16 @@ class Arena:
         self.oracle.mkdir(parents=True)
         (self.oracle / "exec.log").touch()
         (self.root / "tasks").mkdir(parents=True, mode=0o700)
-        config = CONFIG.format(slots=SLOTS, ttl=TTL_S, oracle=self.oracle)
+        config = CONFIG.format(slots=slots, ttl=TTL_S, oracle=self.oracle)
         (self.root / "config.yaml").write_text(config)
 
-    def add_tasks(self, count: int, rng: random.Random) -> None:
+    def add_tasks(self, count: int, rng: random.Random, most_s: float = 0.5) -> None:
         """More tasks, of which some leave a daemon behind, and some take longer than a lease lasts."""
         for number in range(len(self._bodies), len(self._bodies) + count):
-            name, seconds = f"task-{number:05d}", round(rng.uniform(0.05, 0.5), 2)
+            name, seconds = f"task-{number:05d}", round(rng.uniform(0.05, most_s), 2)
             if number % 40 == 7:
                 name, seconds = f"{name}{LONG}", TTL_S + 5
-            body = SCRIPT.format(slots=SLOTS, seconds=seconds, more=DAEMON if number % 5 == 0 else "")
+            body = SCRIPT.format(slots=self._slots, seconds=seconds, more=DAEMON if number % 5 == 0 else "")
             text = f"---\nid: {name}\ntitle: {name}\nexecutor: local\nmax_attempts: 10\n---\n{body}"
             path = self.root / "tasks" / f".{name}.new"
             path.write_text(text)
