@@ -203,10 +203,12 @@ class Settings:
     Attributes:
         durability: ``full`` survives power cuts, ``process`` survives kill -9 only and skips fsync.
         store: the URL of the store.
+        allow_network_fs: work on a network file system, whose locks may not hold between hosts.
     """
 
     durability: str = attrs.field(default="full", validator=one_of("full", "process"))
     store: str = "file:"
+    allow_network_fs: bool = False
     dispatcher: DispatcherSettings = attrs.field(factory=DispatcherSettings)
     limits: LimitSettings = attrs.field(factory=LimitSettings)
     routing: RoutingSettings = attrs.field(factory=RoutingSettings)

@@ -16,6 +16,9 @@ _TEXT = """\
 # Where tasks live: this folder, or the URL of a store that a plugin knows.
 #store: "file:"
 
+# true: work on a network file system (NFS, SMB, FUSE), where less is promised: docs/reference/configuration.md
+#allow_network_fs: false
+
 # How ticks run.
 #dispatcher:
 #  max_active: 4            # attempts at once, over all dispatchers of this root

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from autopilot.config.root import Root, make_root
-from autopilot.errors import PluginError
+from autopilot.errors import PluginError, SetupError
 from autopilot.models import (
     AttemptResult,
     Decision,
@@ -84,6 +84,18 @@ class Control:
         return load_settings(self.root.config_path, environ=self.environ)
 
     @cached_property
+    def network(self) -> str | None:
+        """The kind of network file system that the root lies on, None for a local one."""
+        from autopilot.system.filesystems import network_filesystem
+
+        return network_filesystem(self.root.folder)
+
+    @cached_property
+    def _afar(self) -> bool:
+        """Whether other hosts may work on this root, unseen."""
+        return self.settings.allow_network_fs and self.network is not None
+
+    @cached_property
     def log(self) -> EventLog:
         """The event log."""
         from autopilot.events.log import EventLog
@@ -115,7 +127,11 @@ class Control:
             from autopilot.store.filestore import FileStore
 
             return FileStore(
-                self.root.folder, publish=self._publish, clock=self.clock, durability=self.settings.durability
+                self.root.folder,
+                publish=self._publish,
+                clock=self.clock,
+                durability=self.settings.durability,
+                watch=not self._afar,
             )
         config = {"root": self.root.folder, "durability": self.settings.durability, "publish": self._publish}
         answer = self.plugins.first("autopilot_store", url=url, config=config)
@@ -212,8 +228,23 @@ class Control:
 
         Raises:
             StorageError: the disk refuses.
+            SetupError: it is a network file system, and nobody allowed that.
         """
+        self.refuse_network()
         return make_root(self.root, sync=self.settings.durability != "process")
+
+    def refuse_network(self) -> None:
+        """Before each change: is it a local disk, or allowed to be another?
+
+        Raises:
+            SetupError: it is a network file system, and nobody allowed that.
+        """
+        if self.network and not self.settings.allow_network_fs:
+            raise SetupError(
+                f"{self.root.folder} lies on a network file system ({self.network}), whose locks may not hold "
+                "between hosts: two could start one task at once",
+                hint="put the root on a local disk, or set `allow_network_fs: true` in its config.yaml",
+            )
 
     def hold(self) -> Hold | None:
         """The pause or drain in force, if any."""
@@ -281,6 +312,7 @@ class Control:
         """
         from autopilot.dispatcher.changes import cancel
 
+        self.refuse_network()
         return cancel(self, self.read_task(task_id), by or _user())
 
     def retry(self, task_id: str, force: bool = False, by: str = "") -> Task:
@@ -291,6 +323,7 @@ class Control:
         """
         from autopilot.dispatcher.changes import retry
 
+        self.refuse_network()
         return retry(self, self.read_task(task_id), force, by or _user())
 
     def text_of(self, task: Task) -> str:
@@ -411,8 +444,10 @@ class Control:
     def lease_verdict(self, lease: Lease) -> str:
         """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
         from autopilot.store.liveness import verdict
+        from autopilot.system.processes import alive_in_this_boot, is_alive
 
-        return str(verdict(lease, self.clock, self.beats))
+        alive = alive_in_this_boot if self._afar else is_alive
+        return str(verdict(lease, self.clock, self.beats, alive=alive))
 
     def clear(self, lease: Lease) -> str | None:
         """End what is left of an attempt; None when nothing is alive, else why not yet."""

@@ -13,6 +13,7 @@ import attrs
 
 __all__ = [
     "ProcessIdentity",
+    "alive_in_this_boot",
     "boot_id",
     "host_id",
     "identify",
@@ -163,6 +164,11 @@ def is_alive(process: ProcessIdentity) -> bool | None:
     if process.pid_space != _pid_space():
         return None
     return start_time_of(process.pid) == process.start_time
+
+
+def alive_in_this_boot(process: ProcessIdentity) -> bool | None:
+    """The same, where hosts that are clones of each other may share a folder: of another boot nothing is known."""
+    return is_alive(process) if process.boot == boot_id() else None
 
 
 def send_signal(process: ProcessIdentity, number: int) -> bool:

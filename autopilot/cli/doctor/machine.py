@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from autopilot._version import __version__
 from autopilot.cli.app import App
 from autopilot.cli.doctor.finding import Finding, Grade
-from autopilot.system.filesystems import network_filesystem
 from autopilot.system.marks import wearable
 
 __all__ = ["check_disk", "check_git", "check_install", "check_marks", "check_python", "check_root"]
@@ -79,10 +78,11 @@ def check_root(app: App) -> Iterator[Finding]:
         yield Finding("root", "warn", detail, f"chmod 700 {root.folder}")
     if not os.access(root.folder, os.W_OK | os.X_OK):
         yield Finding("root", "fail", f"{root.folder} cannot be written", "check its owner, mode and mount")
-    kind = network_filesystem(root.folder)
+    kind = app.control.network
     if kind:
         hint = "keep the root on a local disk; locks on network disks do not hold reliably"
-        yield Finding("root", "fail", f"it lies on a network file system ({kind})", hint)
+        grade: Grade = "warn" if app.control.settings.allow_network_fs else "fail"
+        yield Finding("root", grade, f"it lies on a network file system ({kind})", hint)
 
 
 def check_disk(app: App) -> Iterator[Finding]:

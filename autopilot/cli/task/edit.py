@@ -40,6 +40,7 @@ def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Seq
     from autopilot.cli.task.assign import assignments
     from autopilot.models import InvalidTask
 
+    app.control.refuse_network()
     values = assignments(settings, unset)
     try:
         changed = app.control.store.edit(task.id, values)
@@ -60,6 +61,7 @@ def _in_editor(app: App, task: Task | InvalidTask) -> Task:
         raise UsageError(
             "there is no terminal to edit on", hint=f"autopilotctl task edit {task.id} --set KEY=VALUE"
         )
+    app.control.refuse_network()
     before = read_file(task.path)
     after = edit_text(before)
     if after == before:

@@ -89,7 +89,7 @@ class TestDoctor:
 
     def test_a_network_file_system(self, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         cli("init")
-        monkeypatch.setattr("autopilot.cli.doctor.machine.network_filesystem", lambda path: "nfs4")
+        monkeypatch.setattr("autopilot.system.filesystems.network_filesystem", lambda path: "nfs4")
         assert "nfs4" in worst(cli, "root")["detail"]
 
     def test_a_full_disk(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
