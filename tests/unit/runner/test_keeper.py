@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from autopilot.errors import LeaseLostError, StorageError
-from autopilot.models import LeaseSignal
+from autopilot.models import LeaseSignal, TaskRecord
 from autopilot.runner.keeper import Keeper
 
 
@@ -117,3 +117,10 @@ def test_a_report_of_an_old_token_is_given_up(store, clock):
     store.answers = [StorageError("full"), LeaseLostError("gone")]
     with pytest.raises(LeaseLostError):
         keeper_of(store, clock).report(None)
+
+
+def test_what_came_too_late_is_a_fact_about_both_attempts(store):
+    store.record = lambda task_id: TaskRecord(task_id=task_id, token=5)
+    fact = keeper_of(store, Clock()).stale("report")
+    assert fact.event_type == "lease.stale"
+    assert fact.payload == {"attempt": 3, "current": 5, "what": "report"}

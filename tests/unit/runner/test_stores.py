@@ -10,8 +10,8 @@ import pytest
 from autopilot.errors import SetupError
 from autopilot.events.log import EventLog
 from autopilot.hookspecs import hookimpl
-from autopilot.models import AttemptSpec, Event, PluginRef
-from autopilot.runner.stores import open_store
+from autopilot.models import AttemptSpec, Event, EventDraft, PluginRef
+from autopilot.runner.stores import Publisher, open_store
 from autopilot.store.filestore import FileStore
 from autopilot.system.clock import SystemClock
 from autopilot.system.redact import Redactor
@@ -46,6 +46,17 @@ def plugin(monkeypatch):
         return PluginRef(name="a-store", value="a_store_plugin")
 
     yield make
+
+
+def test_a_fact_goes_into_the_log_with_its_secrets_hidden_and_stops_nothing(tmp_path):
+    tell = Publisher(spec(tmp_path), Redactor({"KEY": "hunter2hunter2"}), SystemClock()).tell
+    tell(EventDraft(event_type="lease.stale", payload={"attempt": 1, "current": 2, "what": "hunter2hunter2"}))
+    (record,) = EventLog(str(tmp_path / "events")).tail(5)
+    assert (record.event.event_type, record.event.trace_id) == ("lease.stale", "t")
+    assert "hunter2" not in str(record.event.payload)
+    (tmp_path / "events").rename(tmp_path / "before")
+    (tmp_path / "events").write_text("in the way")
+    tell(EventDraft(event_type="lease.stale"))
 
 
 @pytest.mark.parametrize("url", ["file:", ""])
