@@ -34,7 +34,21 @@ def check_tasks(app: App) -> Iterator[Finding]:
         if isinstance(task, InvalidTask):
             reason = invalid_row(task)["reason"]
             yield Finding("tasks", "fail", f"{task.path or task.id}: {reason['message']}", reason["hint"])
+        elif task.path and _has_another_name(task.path):
+            detail = (
+                f"{task.path} has another name as well (a hard link), which keeps the old text at every change"
+            )
+            yield Finding("tasks", "warn", detail, "copy it instead, or use a symbolic link to the whole root")
     yield Finding("tasks", "ok", f"{number} files read")
+
+
+def _has_another_name(path: str) -> bool:
+    import os
+
+    try:
+        return os.lstat(path).st_nlink > 1
+    except OSError:
+        return False
 
 
 def check_plugins(app: App) -> Iterator[Finding]:

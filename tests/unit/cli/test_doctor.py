@@ -55,6 +55,18 @@ class TestDoctor:
         assert "bad.md: line 3" in found["detail"]
         assert cli("doctor").code == 4
 
+    def test_a_task_file_with_another_name(
+        self, cli: Cli, write_task: Callable[[str, str], Path], tmp_path: Path
+    ) -> None:
+        path = write_task("a", "---\ntitle: T\n---\n")
+        (tmp_path / "other.md").hardlink_to(path)
+        found = worst(cli, "tasks")
+        assert found["status"] == "warn"
+        assert "hard link" in found["detail"]
+        assert cli("task", "edit", "a", "--set", "priority=high").code == 0
+        assert (tmp_path / "other.md").read_text() == "---\ntitle: T\n---\n", "it was not written by replace"
+        assert "priority: high" in path.read_text()
+
     def test_a_wrong_setting(self, cli: Cli, project: Path) -> None:
         cli("init")
         (project / ".autopilot" / "config.yaml").write_text("nope: 1\n")
