@@ -1,7 +1,8 @@
 """A copy of the repository whose package holds every mutant beside its function, made with mutmut's operators.
 
-Not mutated are decorated functions (mutmut leaves them out), constants of modules, and sentences for people. A function
-that runs while its module is imported has run before its mutant comes to life, except in programs that a test starts.
+Not mutated are decorated functions (mutmut leaves them out), constants of modules, and sentences for people. A
+function that runs while its module is imported has run before its mutant comes to life, except in programs that a
+test starts.
 """
 
 from __future__ import annotations
