@@ -142,6 +142,7 @@ def conclude(
     backoff: Backoff,
     onward: Decision | None = None,
     pool: str = "",
+    cancelled: bool = False,
 ) -> Ending:
     """How the task leaves ``in_progress``.
 
@@ -149,10 +150,13 @@ def conclude(
         record: the lease's record, as before this attempt's outcome.
         onward: what the router says of the next attempt, this outcome already counted; used for fail-over.
         pool: the executor's quota pool, for the event.
+        cancelled: somebody asked for a cancel and the attempt ended of itself: there is no next one.
     """
     judged = judge(result)
     spent = spent_by(record, result, judged)
     status, reason, not_before = _next(task, spent, result, judged, now, backoff, onward)
+    if cancelled and status is Status.PENDING:
+        status, reason, not_before = Status.CANCELLED, None, None
     spent = attrs.evolve(spent, reason=reason, not_before=not_before)
     summary = summary_of(result, judged, reason, status)
     return Ending(

@@ -127,6 +127,7 @@ class Reconciler:
             backoff=self._backoff,
             onward=onward,
             pool=self._means.pool(result.executor),
+            cancelled=lease.cancel is not None,
         )
         return self._finish(lease, ending, str(ending.result["outcome"]) if ending.result else "")
 

@@ -16,7 +16,7 @@ from autopilot.dispatcher.reconcile import Reconciler
 from autopilot.dispatcher.starting import Starter
 from autopilot.dispatcher.tick import Dispatcher
 from autopilot.events import append
-from autopilot.models import LeaseState, Status
+from autopilot.models import Status
 from autopilot.store import protocol
 from autopilot.store.filestore import FileStore
 from tests.property.mutants import Plant, find, sample
@@ -92,11 +92,6 @@ def last_words_are_not_heard(m):
 
 
 @mutant
-def cancelled_and_dead_is_lost(m):
-    m.setattr(Reconciler, "_cancelled", lambda self, lease: self._lost(lease, "dead"))
-
-
-@mutant
 def claims_of_dead_dispatchers_are_left(m):
     m.setattr(Reconciler, "_release", nothing)
 
@@ -104,11 +99,6 @@ def claims_of_dead_dispatchers_are_left(m):
 @mutant
 def own_claims_without_a_runner_are_left(m):
     m.setattr(Reconciler, "_look_after_own", nothing)
-
-
-@mutant
-def released_claims_count_as_lost(m):
-    m.setattr(Reconciler, "_release", lambda self, lease, why: self._lost(lease, "dead"))
 
 
 @mutant
@@ -127,14 +117,6 @@ def held_words_that_nobody_holds_stay(m):
 @mutant
 def losses_are_not_counted(m):
     m.setattr(endings, "MAX_LOST", 99)
-
-
-@mutant
-def losses_are_never_forgotten(m):
-    real = endings.spent_by
-    m.setattr(
-        endings, "spent_by", lambda record, *a: attrs.evolve(s := real(record, *a), lost=max(s.lost, record.lost))
-    )
 
 
 @mutant
@@ -199,28 +181,6 @@ def parked_tasks_are_never_woken(m):
 
 
 @mutant
-def blocked_tasks_are_never_looked_at_again(m):
-    m.setattr(Dispatcher, "_unblock", nothing)
-    m.setattr("autopilot.dispatcher.tick._may_unblock", lambda record: False)
-
-
-@mutant
-def slots_are_counted_by_each_dispatcher_alone(m):
-    m.setattr(protocol, "check_slots", nothing)
-
-
-@mutant
-def what_was_judged_may_have_changed(m):
-    real = FileStore.claim
-    m.setattr(FileStore, "claim", lambda self, task_id, **more: real(self, task_id, **{**more, "digest": ""}))
-
-
-@mutant
-def broken_files_are_not_told_of(m):
-    m.setattr(Control, "report_invalid", nothing)
-
-
-@mutant
 def broken_files_are_told_of_by_everybody(m):
     m.setattr(changes, "_told", lambda control: [])
     m.setattr(changes, "Event", lambda **fields: changes_event(fields))
@@ -234,18 +194,6 @@ def changes_event(fields: dict[str, Any]) -> Any:
 
 
 # ---------------------------------------------------------------------- leases, seen from here
-
-
-@mutant
-def late_runners_begin(m):
-    real = protocol.check_current
-
-    def check(current, lease):
-        if current is not None and current.token > lease.token and current.state is LeaseState.CLAIMED:
-            return attrs.evolve(current, owner=lease.owner)
-        return real(current, lease)
-
-    m.setattr(protocol, "check_current", check)
 
 
 @mutant
@@ -265,12 +213,6 @@ def runners_that_cannot_be_made_keep_the_task(m):
 @mutant
 def torn_ends_are_written_behind(m):
     m.setattr(append, "read_fragment", lambda fd, start: b"")
-
-
-@mutant
-def segments_begin_chains_of_their_own(m):
-    real = append.close_newest
-    m.setattr(append, "close_newest", lambda folder, tail: real(folder, tail)._replace(digest="0" * 64))
 
 
 @mutant

@@ -346,6 +346,18 @@ def test_a_person_cancels_in_the_file_of_a_running_task(arena: Any) -> None:
     assert asked["payload"] == {"attempt": 1, "by": "the task's file"}
 
 
+def test_a_cancel_that_the_attempt_did_not_hear_stops_the_next_one(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", max_attempts=3)
+    arena.tick()
+    arena.control.cancel("one", "me")
+    arena.end("one", "failed")
+    arena.tick()
+    assert arena.status("one") == "cancelled"
+    (told,) = arena.events("dispatch.result")
+    assert (told["payload"]["outcome"], told["payload"]["status"]) == ("failed", "cancelled")
+
+
 @pytest.mark.parametrize("word", ["cancelled", "done", "blocked"])
 def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(arena: Any, word: str) -> None:
     arena.executor("coder")
