@@ -22,8 +22,9 @@ from tests.crash.scenarios import broken_in, copy_of
 from tests.crash.syscalls import CALLS, Program, Run, Trouble, program, why_not
 from tests.crash.world import note, text
 
-ANSWERS = {0, 4}
-"""What a command may answer when the machine refuses it something: it went without, or says what was refused."""
+ANSWERS = {0, 2, 4}
+"""What a command may answer when the machine refuses it something: it went without; the file that the command line
+names cannot be read; what was refused."""
 
 RAN = """command: printf '["%s", %s]\\n' "$AUTOPILOT_TASK_ID" "$AUTOPILOT_ATTEMPT" >>ran"""
 """What the tasks run: it tells the oracle."""
