@@ -62,6 +62,7 @@ def reconciler(store: FileStore, log: EventLog) -> Reconciler:
     watch = BeatWatch()
     means = Means(
         starting=lambda lease: False,
+        forget=watch.keep_only,
         verdict=lambda lease: str(verdict(lease, _CLOCK, watch)),
         clear=lambda lease: None,
         onward=lambda task, lease, result: None,
