@@ -22,9 +22,9 @@ from tests.crash.scenarios import broken_in, copy_of
 from tests.crash.syscalls import CALLS, Program, Run, Trouble, program, why_not
 from tests.crash.world import note, text
 
-ANSWERS = {0, 2, 4}
+ANSWERS = {0, 2, 4, 5}
 """What a command may answer when the machine refuses it something: it went without; the file that the command line
-names cannot be read; what was refused."""
+names cannot be read; what was refused; the task's file cannot be read."""
 
 RAN = """command: printf '["%s", %s]\\n' "$AUTOPILOT_TASK_ID" "$AUTOPILOT_ATTEMPT" >>ran"""
 """What the tasks run: it tells the oracle."""
