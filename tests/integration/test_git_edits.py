@@ -65,7 +65,8 @@ class Desk:
             self.refused += 1
             said = self.said
             self.git("reset", "-q", "--hard")
-            self.git(arguments[0], "--abort")
+            self.git(arguments[0], "--quit")
+            self.git("checkout", "-q", "-f", self.branch)
         else:
             raise AssertionError(f"git {' '.join(arguments)} never worked: {said}")
         # What an autostash could not put back is the program's.
