@@ -86,15 +86,31 @@ def marked_processes(mark: str) -> list[ProcessIdentity]:
 def _identity_if_marked(pid: int, number: int, entry: bytes) -> ProcessIdentity | None:
     try:
         os.kill(pid, 0)  # the owner of /proc/<pid> would not do: it is root where a process is not dumpable
-        process = identify(pid)
-        # A process whose first thread has ended shows its environment only through the others.
-        threads = os.listdir(f"/proc/{pid}/task")
+        process = identify(pid) if _marked(pid, number, entry) else None
     except GONE:
         return None
-    marked = _wears(pid, number) or any(
-        entry in _read(f"/proc/{pid}/task/{thread}/environ").split(b"\0") for thread in threads[:2]
-    )
-    return process if marked else None
+    # Once more: the pid may have changed hands before we knew whose it is.
+    return process if process is not None and _marked(pid, number, entry) else None
+
+
+def _marked(pid: int, number: int, entry: bytes) -> bool:
+    if _wears(pid, number):
+        return True
+    environ = _environ(pid)
+    return entry in environ and entry in environ.split(b"\0")
+
+
+def _environ(pid: int) -> bytes:
+    """The first environment; of a process whose first thread has ended, as another thread shows it."""
+    own = _read(f"/proc/{pid}/environ")
+    return own or b"".join(_read(f"/proc/{pid}/task/{thread}/environ") for thread in _threads(pid)[:2])
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except GONE:
+        return []
 
 
 def _wears(pid: int, number: int) -> bool:

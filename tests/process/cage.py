@@ -27,7 +27,7 @@ from tests.process.zoo import Shape, argv_of, end_all, living, new_tag, wait_unt
 __all__ = ["GRACE_S", "Cage", "Cell", "cage"]
 
 GRACE_S = 0.5
-PATIENCE_S = 90.0
+PATIENCE_S = 200.0
 """When a test calls it a hang; the machine may be busy."""
 
 CONFIG = f"""\
