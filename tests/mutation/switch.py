@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -75,13 +76,15 @@ def wrap(mutants: MutantDict, is_classmethod: bool = False) -> Callable[[Callabl
     """Decorates the function that ``mutants`` are mutants of."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        home = _home_of(function)
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             module, _, name = _alive
             original = mutants[_ORIGINAL]
-            chosen = mutants.get(name, original) if module == function.__module__ else original
+            chosen = mutants.get(name, original) if module == home else original
             if _hits is not None:
-                _hits.note(f"{function.__module__}.{original.__name__.removesuffix('_orig')}")
+                _hits.note(f"{home}.{original.__name__.removesuffix('_orig')}")
             if is_classmethod:
                 return getattr(args[0], chosen.__name__)(*args[1:], **kwargs)
             return chosen(*args, **kwargs)
@@ -89,3 +92,9 @@ def wrap(mutants: MutantDict, is_classmethod: bool = False) -> Callable[[Callabl
         return call
 
     return decorate
+
+
+def _home_of(function: Callable[..., Any]) -> str:
+    # What is run by ``python -m`` is called __main__ by itself only.
+    spec = sys.modules["__main__"].__spec__ if function.__module__ == "__main__" else None
+    return spec.name if spec else function.__module__
