@@ -108,7 +108,6 @@ class Bench:
             "HOME": "/nonexistent",
             "AUTOPILOT_ROOT": self.root.folder,
             "PYTHONUNBUFFERED": "1",
-            "AUTOPILOT_DEBUG": "1",
         }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

