@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from autopilot import Command, Limits, Outcome, OutcomeKind, Task, Usage
+from autopilot import AutopilotError, Command, Limits, Outcome, OutcomeKind, Task, Usage
 from autopilot.testing.attempts import run_attempt
 from autopilot.testing.executors import context_for
 from autopilot_adapter_codex import CodexExecutor
@@ -69,9 +69,10 @@ def test_options_become_words(tmp_path: Path) -> None:
 
 
 def test_the_tasks_model_comes_first_and_cannot_be_an_option(tmp_path: Path) -> None:
-    argv = command(tmp_path, {"model": "small"}, task=Task(id="t", title="T", model="--oss")).argv
-    assert "--model=--oss" in argv
-    assert "--oss" not in argv
+    argv = command(tmp_path / "a", {"model": "small"}, task=Task(id="t", title="T", model="large")).argv
+    assert "--model=large" in argv
+    with pytest.raises(AutopilotError, match="no name of a model"):
+        command(tmp_path / "b", task=Task(id="t", title="T", model="--oss"))
 
 
 def test_a_retry_resumes_the_thread_and_every_flag_stands_before(tmp_path: Path) -> None:
