@@ -75,6 +75,7 @@ EXTRA = {
     "project.md": "a projection that is redone",
     "told.lease": "an ending whose file cannot be written keeps only that",
     "record": "a task's record is made by the creation of a task whose file was deleted",
+    "ballast.write": "the file that is given up on a full disk",
     "hold": "pause and drain",
     "told": "which unreadable files were reported; a cache",
     "reclaim.note": "when a reclaim was first tried",
