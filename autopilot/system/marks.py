@@ -18,6 +18,11 @@ import sys
 from autopilot.system.process_table import GONE, every_pid
 from autopilot.system.processes import ProcessIdentity, identify
 
+try:
+    import resource
+except ImportError:  # not a POSIX system: nothing may break at import time
+    resource = None  # type: ignore[assignment]
+
 __all__ = ["MARK", "marked_processes", "wear", "wearable"]
 
 MARK = "AUTOPILOT_RUN"
@@ -33,8 +38,6 @@ def wearable() -> bool:
     """Whether this system lets a mark be worn."""
     if sys.platform != "linux":
         return False
-    import resource
-
     soft, most = resource.getrlimit(_LIMIT)
     try:
         resource.setrlimit(_LIMIT, (soft, most))
@@ -47,8 +50,6 @@ def wear(mark: str) -> bool:
     """Mark this process, and with it all that it will ever start; whether the system lets us."""
     if sys.platform != "linux":
         return False
-    import resource
-
     _, most = resource.getrlimit(_LIMIT)
     number = _number(mark)
     # Inside another attempt that one's mark is the most that may be set: each level takes a shorter number.
