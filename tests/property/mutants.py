@@ -40,7 +40,8 @@ def find(machine: type[RuleBasedStateMachine], name: str, plant: Plant, monkeypa
     """Fail if the machine does not see the bug. A test that ran out of time, or could draw nothing, saw none."""
     plant(monkeypatch)
     begun = time.process_time()
-    with pytest.raises(Exception) as found:
+    # What ``pytest.raises`` misses in the machine's steps is no Exception.
+    with pytest.raises((Exception, pytest.fail.Exception)) as found:
         run_state_machine_as_test(machine, settings=_GATE)
     assert isinstance(found.value, ExceptionGroup) or not isinstance(found.value, HypothesisException)
     took = round(time.process_time() - begun, 1)

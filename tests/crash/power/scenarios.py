@@ -187,7 +187,7 @@ def adopt(site: Site) -> None:
     """A tick commits what a runner has reported."""
     site.report(site.running("one"))
     site.from_here()
-    with site.step("adopt", "one", settles=Status.DONE, proof=used("one", 1)):
+    with site.step("adopt", "one", settles=Status.DONE, proof=used("one", 1, "succeeded")):
         reconciler(site.store, site.log).sweep()
 
 
@@ -199,7 +199,7 @@ def redo(site: Site) -> None:
         site.finish(lease)
     site.steps[-1].events = site.steps[-2].events
     site.from_here()
-    with site.step("redo", "one", settles=Status.DONE):
+    with site.step("redo", "one", settles=Status.DONE, proof=used("one", 1, "told by 1")):
         site.store.project()
 
 

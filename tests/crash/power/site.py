@@ -116,9 +116,10 @@ class Hand:
             self.store.report(lease, result_of(lease))
 
     def finish(self, lease: Lease, status: Status = Status.DONE) -> None:
-        kept = attrs.evolve(lease.record, used=lease.record.used + 1)
-        ending = Ending(status=status, record=kept, result={"outcome": "told"}, events=(fact(f"task.{status}"),))
-        with self._site.step("finish", lease.task_id, settles=status, proof=used(lease.task_id, kept.used)):
+        kept, outcome = attrs.evolve(lease.record, used=lease.record.used + 1), f"told by {lease.token}"
+        ending = Ending(status=status, record=kept, result={"outcome": outcome}, events=(fact(f"task.{status}"),))
+        proof = used(lease.task_id, kept.used, outcome)
+        with self._site.step("finish", lease.task_id, settles=status, proof=proof):
             self.store.finish(lease, ending)
 
     def move(self, task_id: str, expected: Status, status: Status) -> None:
@@ -222,11 +223,14 @@ def body_of(task_id: str) -> Callable[[Found], None]:
     return proof
 
 
-def used(task_id: str, count: int) -> Callable[[Found], None]:
-    """The end of an attempt is not forgotten."""
+def used(task_id: str, count: int, outcome: str) -> Callable[[Found], None]:
+    """The end of an attempt is not forgotten, and its result is where people read it."""
 
     def proof(found: Found) -> None:
-        assert found.store.record(task_id).used >= count, f"an end of {task_id} was forgotten"
+        ended = found.store.record(task_id).used
+        assert ended >= count, f"an end of {task_id} was forgotten"
+        kept = found.store.get(task_id).result or {}
+        assert ended > count or kept.get("outcome") == outcome, f"the file of {task_id} shows {kept}"
 
     return proof
 

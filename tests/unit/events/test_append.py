@@ -371,8 +371,9 @@ def test_the_lines_of_other_writers_need_not_be_read(make_log, drafts, monkeypat
 def test_the_limit_of_open_files_is_a_storage_error(make_log, drafts):
     log = make_log()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 64
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(used - 1, soft), hard))
+    lowest_free = os.dup(1)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
     try:
         with pytest.raises(StorageError):
             log.append(drafts(1))
