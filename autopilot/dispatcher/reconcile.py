@@ -7,6 +7,7 @@ honoured, half-written projections finished. All of it can be repeated by anybod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import attrs
 
@@ -236,9 +237,10 @@ class Reconciler:
         the end of the attempt writes over it."""
         if summary.written in _WRITTEN_BY_US:
             return
-        if self._edits.get((lease.task_id, lease.token)) != summary.digest:
-            self._means.log([_edited(lease, summary.digest, self._clock)], lease.task_id)
-            self._edits[lease.task_id, lease.token] = summary.digest
+        told = _edited(lease, summary)
+        if self._edits.get((lease.task_id, lease.token)) != told.id:
+            self._means.log([told], lease.task_id)
+            self._edits[lease.task_id, lease.token] = told.id
         if lease.cancel is None and summary.written is Status.CANCELLED:
             self._store.request_cancel(lease.task_id, by=_THE_FILE)
             asked = EventDraft(
@@ -276,12 +278,13 @@ _WRITTEN_BY_US = frozenset({None, Status.PENDING, Status.CLAIMED, Status.IN_PROG
 """What stands in the file of a held task when nobody changed it: the lease's word, or still the one before."""
 
 
-def _edited(lease: Lease, digest: str, clock: Clock) -> Event:
-    # The id is the content's, so that every dispatcher tells the same fact.
+def _edited(lease: Lease, summary: TaskSummary) -> Event:
+    # All of it is the file's word and the lease's, so that every dispatcher tells the same fact.
+    saved = max(datetime.fromtimestamp(summary.saved, UTC), lease.claimed_at)
     return Event(
-        id=f"evt-edited-{lease.task_id}-{lease.token}-{digest[:16]}",
+        id=f"evt-edited-{lease.task_id}-{lease.token}-{summary.digest[:16]}-{round(saved.timestamp() * 1e6)}",
         event_type="task.edited",
-        timestamp=format_instant(clock.now()),
+        timestamp=format_instant(saved),
         trace_id=lease.task_id,
-        payload={"keys": ["status"], "digest": digest},
+        payload={"keys": ["status"], "digest": summary.digest},
     )

@@ -132,11 +132,14 @@ class Dispatcher:
         """
         self._begin(dry_run)
         self._control.refresh_history()
+        # What people wrote is read before an end writes over it.
+        self._scan(dry_run)
+        self._look_at_leases(False, dry_run)
         adopted = [] if dry_run else self._sweep()
         if adopted:
             self._control.refresh_history()
-        self._scan(dry_run)
-        self._look_at_leases(bool(adopted), dry_run)
+            self._scan(dry_run)
+            self._look_at_leases(True, dry_run)
         hold = self._control.hold()
         if not start:
             self._tell(dry_run)

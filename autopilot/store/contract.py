@@ -45,6 +45,7 @@ class TaskSummary:
         created: epoch seconds, from ``created_at`` or else the file's first known time.
         not_before: epoch seconds, 0 for now.
         attempt: the last attempt's number.
+        saved: epoch seconds at which the file of a held task was last written, 0 for one that nobody holds.
     """
 
     id: str
@@ -56,6 +57,7 @@ class TaskSummary:
     depends_on: tuple[str, ...] = ()
     digest: str = ""
     written: Status | None = None
+    saved: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

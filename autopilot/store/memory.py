@@ -170,6 +170,7 @@ class MemoryStore(Store):
                 root.texts[task_id],
                 path=_path(task_id),
                 born=0.0,
+                saved=0.0,
                 lease=root.leases.get(task_id),
                 record=root.records.get,
             )

@@ -158,11 +158,13 @@ class Scanner:
 
     def _judge(self, task_id: str, path: str, text: Text, lease: Lease | None) -> Entry:
         known = self._seen.get(task_id)
-        born = text.status.st_mtime_ns / 1e9
+        born = saved = text.status.st_mtime_ns / 1e9
         if isinstance(known, TaskSummary):
             born = min(born, known.created)
         try:
-            return summarise(task_id, text.data, path=path, born=born, lease=lease, record=self._leases.record)
+            return summarise(
+                task_id, text.data, path=path, born=born, saved=saved, lease=lease, record=self._leases.record
+            )
         except TaskFormatError as fault:
             return invalid(task_id, path, fault, text.data)
 

@@ -140,4 +140,5 @@ class Sidecar:
             columns.depends_on.get(task_id, ()),
             columns.digests[place * _DIGEST_BYTES : (place + 1) * _DIGEST_BYTES].hex(),
             None,
+            0.0,
         )

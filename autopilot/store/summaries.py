@@ -41,6 +41,7 @@ def summarise(
     *,
     path: str,
     born: float,
+    saved: float,
     lease: Lease | None,
     record: Callable[[str], TaskRecord | None],
 ) -> TaskSummary:
@@ -48,6 +49,7 @@ def summarise(
 
     Args:
         born: the file's first known time, epoch seconds, for tasks that do not say when they were created.
+        saved: when it was last written, epoch seconds.
         record: asked for what is remembered of a task that may be parked.
 
     Raises:
@@ -68,6 +70,7 @@ def summarise(
         fields.get("depends_on", ()),
         hashlib.sha256(data).hexdigest(),
         written if lease is not None else None,
+        saved if lease is not None else 0.0,
     )
 
 
@@ -77,7 +80,7 @@ def _may_be_parked(written: Status, fields: Mapping[str, Any]) -> bool:
 
 
 _new = object.__new__
-_id, _status, _priority, _created, _not_before, _attempt, _depends_on, _digest, _written = (
+_id, _status, _priority, _created, _not_before, _attempt, _depends_on, _digest, _written, _saved = (
     getattr(TaskSummary, field.name).__set__ for field in attrs.fields(TaskSummary)
 )
 
@@ -92,6 +95,7 @@ def quick_summary(
     depends_on: tuple[str, ...],
     digest: str,
     written: Status | None,
+    saved: float,
 ) -> TaskSummary:
     """A ``TaskSummary`` in half the time that its constructor takes, which checks nothing either. A start makes
     one for every file there is."""
@@ -105,4 +109,5 @@ def quick_summary(
     _depends_on(summary, depends_on)
     _digest(summary, digest)
     _written(summary, written)
+    _saved(summary, saved)
     return summary

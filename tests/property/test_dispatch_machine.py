@@ -13,15 +13,15 @@ import tempfile
 from collections import Counter
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from autopilot.errors import AutopilotError
 from autopilot.models import InvalidTask, Status, Task
-from tests.campaign import FAST, record, size
+from tests.campaign import FAST, size
 from tests.property.dispatch_model import ENDS
 from tests.property.dispatch_world import SLOTS, Runner, Seat, World
+from tests.property.machines import run_campaign
 from tests.property.mortal import dies_at
 
 IDS = ["a", "b", "c", "d"]
@@ -357,18 +357,6 @@ class DispatchMachine(RuleBasedStateMachine):
                 assert task.status == expected, f"{task.id} is {task.status}, and the log says {facts}"
 
 
-CAMPAIGN = settings(
-    max_examples=size(40, 20_000),
-    stateful_step_count=40,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-
-
 @pytest.mark.timeout(size(300, 4 * 3600))
 def test_dispatchers_keep_the_tables() -> None:
-    run_state_machine_as_test(DispatchMachine, settings=CAMPAIGN)
-    record("T5", "dispatch machine", **{name.replace(" ", "_"): count for name, count in DONE.items()})
+    run_campaign(DispatchMachine, size(40, 20_000), DONE)

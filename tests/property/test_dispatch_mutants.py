@@ -20,10 +20,11 @@ from autopilot.models import Status
 from autopilot.store import protocol
 from autopilot.store.filestore import FileStore
 from tests.campaign import FULL
-from tests.property.mutants import Plant, find, sample
+from tests.property.machines import Plants, find, nothing, sample
 from tests.property.test_dispatch_machine import DispatchMachine
 
-MUTANTS: dict[str, Plant] = {}
+MUTANTS = Plants()
+mutant = MUTANTS.add
 
 EVERYDAY = (
     "failed_dependencies_are_waited_for",
@@ -34,15 +35,6 @@ EVERYDAY = (
     "the_silent_are_left",
 )
 """Found within ten seconds of CPU time; the others are for full size."""
-
-
-def mutant(plant: Plant) -> Plant:
-    MUTANTS[plant.__name__] = plant
-    return plant
-
-
-def nothing(*args: Any, **more: Any) -> None:
-    return None
 
 
 # ---------------------------------------------------------------------- reconcile

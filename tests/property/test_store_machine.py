@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -23,7 +22,6 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from autopilot.errors import LeaseLostError
@@ -32,7 +30,8 @@ from autopilot.store.contract import SlotLimits
 from autopilot.store.filestore import FileStore
 from autopilot.store.liveness import Liveness, verdict
 from autopilot.testing.stores import draft, result_of
-from tests.campaign import record, size
+from tests.campaign import size
+from tests.property.machines import run_campaign
 from tests.property.mortal import dies_at
 from tests.property.store_model import LIMIT, TTL_S, Owner, Refused, TaskModel
 from tests.property.store_people import IDS, People, ids, statuses
@@ -420,18 +419,6 @@ def fact(kind: str) -> EventDraft:
     return EventDraft(event_type=kind)
 
 
-CAMPAIGN = settings(
-    max_examples=size(150, 50_000),
-    stateful_step_count=40,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
-
-
 @pytest.mark.timeout(size(300, 4 * 3600))
 def test_the_store_is_as_its_model() -> None:
-    run_state_machine_as_test(StoreMachine, settings=CAMPAIGN)
-    record("T5", "store machine", **DONE)
+    run_campaign(StoreMachine, size(150, 50_000), DONE)

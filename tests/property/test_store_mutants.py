@@ -7,7 +7,6 @@ full size.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import attrs
 import pytest
@@ -17,19 +16,11 @@ from autopilot.store import eyes, leasefiles, markdown, projection, protocol, sc
 from autopilot.store.filestore import FileStore
 from autopilot.store.layout import Layout
 from autopilot.system.durable import replace_file
-from tests.property.mutants import Plant, find, sample
+from tests.property.machines import Plants, find, nothing, sample
 from tests.property.test_store_machine import StoreMachine
 
-MUTANTS: dict[str, Plant] = {}
-
-
-def mutant(plant: Plant) -> Plant:
-    MUTANTS[plant.__name__] = plant
-    return plant
-
-
-def nothing(*args: Any, **more: Any) -> None:
-    return None
+MUTANTS = Plants()
+mutant = MUTANTS.add
 
 
 # ---------------------------------------------------------------------- claims

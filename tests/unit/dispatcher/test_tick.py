@@ -358,6 +358,17 @@ def test_a_cancel_that_the_attempt_did_not_hear_stops_the_next_one(arena: Any) -
     assert (told["payload"]["outcome"], told["payload"]["status"]) == ("failed", "cancelled")
 
 
+def test_a_cancel_written_into_the_file_while_no_dispatcher_looked_stops_the_next_attempt(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", max_attempts=3)
+    arena.tick()
+    arena.file("one").write_text(arena.file("one").read_text().replace("status: claimed", "status: cancelled"))
+    arena.end("one", "failed")
+    arena.tick()
+    assert arena.status("one") == "cancelled"
+    assert [event["payload"]["by"] for event in arena.events("task.cancel_requested")] == ["the task's file"]
+
+
 @pytest.mark.parametrize("word", ["cancelled", "done", "blocked"])
 def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(arena: Any, word: str) -> None:
     arena.executor("coder")

@@ -1,10 +1,11 @@
-"""What the mutation gates share: plant a bug, and have a state machine find it."""
+"""What the campaigns of the state machines share, and their mutation gates: plant a bug, have the machine find it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -13,20 +14,38 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.campaign import FULL, record
 
-__all__ = ["Plant", "find", "sample"]
+__all__ = ["Plant", "Plants", "find", "nothing", "run_campaign", "sample"]
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
-_GATE = settings(
-    max_examples=1500,
+_RUNS = settings(
     stateful_step_count=40,
     deadline=None,
     database=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+    print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
+_GATE = settings(_RUNS, max_examples=1500, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
+
+
+class Plants(dict[str, Plant]):
+    """Bugs to plant, by name."""
+
+    def add(self, plant: Plant) -> Plant:
+        """Decorates a function that plants one."""
+        self[plant.__name__] = plant
+        return plant
+
+
+def nothing(*args: Any, **more: Any) -> None:
+    """In place of what a bug forgets to do."""
+
+
+def run_campaign(machine: type[RuleBasedStateMachine], runs: int, done: Mapping[str, int]) -> None:
+    """Have the machine look for a fault in so many runs. ``done``: what it counted, for the figures."""
+    run_state_machine_as_test(machine, settings=settings(_RUNS, max_examples=runs))
+    record("T5", machine.__name__, **{name.replace(" ", "_"): count for name, count in done.items()})
 
 
 def sample(mutants: Mapping[str, Plant], count: int) -> list[str]:
