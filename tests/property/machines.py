@@ -1,4 +1,4 @@
-"""What the campaigns of the state machines share, and their mutation gates: plant a bug, have the machine find it."""
+"""What the campaigns of the state machines share, and their mutation gates: plant a bug, have it found."""
 
 from __future__ import annotations
 
