@@ -323,6 +323,10 @@ def test_a_reclaim_waits_for_the_launcher_and_not_for_ever(place: Arena, monkeyp
     # Attempts of other tasks under the same launcher go on.
     assert alive(another)
     assert is_alive(place.started(other).owner)
+    orphan = place.started(other)
+    kill(orphan.owner)
+    until(lambda: isinstance(clear(orphan, place.run_dir(orphan), clock=SystemClock()), Cleared), "its end, too")
+    assert not alive(another)
 
 
 def test_the_launcher_tries_again_to_say_that_a_runner_is_gone(tmp_path):
