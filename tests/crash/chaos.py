@@ -25,6 +25,9 @@ LONG_S = TTL_S + 3.0
 _MOST_LOSSES = 2
 """Three lost runners in a row make a poison task, by design: the chaos stays below that."""
 
+_ALL_DONE_AT = 0.9
+"""By when the plan is through: the last tasks offer few victims."""
+
 _WALKER_S = 60.0
 """How long a sleepwalker may take to its first claim."""
 
@@ -58,7 +61,6 @@ class Chaos:
         self._rng = rng
         self._plan = [kind for kind, count in faults.items() for _ in range(count) if kind != "sleepwalk"]
         self._struck = 0
-        self._losses: Counter[str] = Counter()
         self._asleep: list[tuple[float, ProcessIdentity]] = []
         self._walkers: list[Walker] = []
         rng.shuffle(self._plan)
@@ -69,11 +71,21 @@ class Chaos:
 
     def step(self, progress: float) -> None:
         """Strike until the plan is as far as the work is; wake those whose time has come."""
-        while self._struck < min(len(self._plan), len(self._plan) * progress + 1):
-            if not self.strike(self._plan[self._struck]):
-                break
+        due = len(self._plan) * min(1.0, progress / _ALL_DONE_AT) + 1
+        while self._struck < min(len(self._plan), due) and self._strike_next():
             self._struck += 1
         self._wake()
+
+    def _strike_next(self) -> bool:
+        """The next fault of the plan for which there is somebody to suffer it."""
+        tried = set()
+        for place in range(self._struck, len(self._plan)):
+            kind = self._plan[place]
+            if kind not in tried and self.strike(kind):
+                self._plan.insert(self._struck, self._plan.pop(place))
+                return True
+            tried.add(kind)
+        return False
 
     def strike(self, kind: str) -> bool:
         """Do one fault; whether somebody was there to suffer it."""
@@ -96,18 +108,16 @@ class Chaos:
     def _strike_attempt(self, verb: str, whom: str) -> bool:
         loses = f"{verb} {whom}" in _LOSES_RUNNER
         asleep = {process for _, process in self._asleep}
-        leases = self._arena.started_leases()
+        leases = [lease for lease in self._arena.started_leases() if not loses or lease.lost < _MOST_LOSSES]
         self._rng.shuffle(leases)
         if verb == "stop":
             # Their executors are still at work when the lease runs out.
-            leases.sort(key=lambda lease: not lease[0].endswith(LONG))
-        for task, runner, launcher in leases:
-            victim = launcher if whom == "launcher" else runner
-            if victim is None or victim in asleep or (loses and self._losses[task] >= _MOST_LOSSES):
+            leases.sort(key=lambda lease: not lease.task.endswith(LONG))
+        for lease in leases:
+            victim = lease.launcher if whom == "launcher" else lease.runner
+            if victim is None or victim in asleep:
                 continue
-            hit = send_signal(victim, signal.SIGKILL) if verb == "kill" else self._stop(victim, verb)
-            self._losses[task] += hit and loses
-            if hit:
+            if send_signal(victim, signal.SIGKILL) if verb == "kill" else self._stop(victim, verb):
                 return True
         return False
 

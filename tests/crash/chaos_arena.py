@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from autopilot.system.processes import ProcessIdentity
 from tests.crash import chaos_oracle
@@ -61,6 +61,15 @@ echo "end $me" >>"$ORACLE/exec.log"
 """
 
 DAEMON = "setsid sleep 1000 >/dev/null 2>&1 &\n"
+
+
+class Started(NamedTuple):
+    """An attempt that is under way. ``lost``: how many of its task's attempts were lost just before it."""
+
+    task: str
+    runner: ProcessIdentity
+    launcher: ProcessIdentity | None
+    lost: int
 
 
 class Arena:
@@ -133,8 +142,8 @@ class Arena:
 
     # ---------------------------------------------------------------- who is there
 
-    def started_leases(self) -> list[tuple[str, ProcessIdentity, ProcessIdentity | None]]:
-        """Task, runner and launcher of each attempt that is under way."""
+    def started_leases(self) -> list[Started]:
+        """The attempts that are under way."""
         found = []
         for path in sorted((self.root / "state" / "leases").glob("*.json")):
             try:
@@ -143,7 +152,8 @@ class Arena:
                 continue
             if lease.get("state") == "started":
                 guardian = lease.get("guardian")
-                found.append((path.stem, _who(lease["owner"]), guardian and _who(guardian)))
+                lost = lease["record"]["lost"]
+                found.append(Started(path.stem, _who(lease["owner"]), guardian and _who(guardian), lost))
         return found
 
     def stopped(self) -> list[int]:

@@ -88,9 +88,14 @@ def _events(lines: list[bytes], bodies: dict[str, str]) -> dict[str, Any]:
         "stale": kinds["lease.stale"],
         "refused_starts": kinds["attempt.refused"],
         "reclaimed": kinds["task.reclaimed"],
+        "lost_attempts": dict(Counter(event["trace_id"] for event in inorder if _is_loss(event))),
         "silent": sum("no sign of life" in event["payload"].get("why", "") for event in inorder),
         "deferred": kinds["reclaim.deferred"],
     }
+
+
+def _is_loss(event: dict[str, Any]) -> bool:
+    return event["event_type"] == "dispatch.result" and event["payload"]["outcome"] == "lost"
 
 
 def _not_growing(events: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
