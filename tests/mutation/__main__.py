@@ -136,9 +136,13 @@ def _is_equivalent(mutant: Mutant) -> bool:
         entry["function"] == mutant.function and entry["change"] == mutant.change
         for entry in _equivalent()["mutant"]
     )
+    ruled = any(
+        re.fullmatch(rule["function"], mutant.function) and re.search(rule["change"], mutant.change)
+        for rule in _equivalent()["rule"]
+    )
     old, _, new = mutant.change.partition(" => ")
     respelled = new.replace("XX", "").lower() == old.lower()
-    return listed or (respelled and any(re.search(rule["in"], old) for rule in _equivalent()["spelling"]))
+    return listed or ruled or (respelled and any(re.search(rule["in"], old) for rule in _equivalent()["spelling"]))
 
 
 if __name__ == "__main__":
