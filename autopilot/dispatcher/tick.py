@@ -257,7 +257,11 @@ class Dispatcher:
 
     def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
         task = self._read(summary.id)
-        if task is None or task.status not in (Status.PENDING, Status.BLOCKED):
+        if task is None:
+            # Should the board never hear why, it is judged again all the same.
+            self._board.sleep(summary.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
+            return None
+        if task.status not in (Status.PENDING, Status.BLOCKED):
             return None
         key = self._class_of(task)
         if key in self._stuck and task.status is Status.PENDING and not task.depends_on:

@@ -57,6 +57,10 @@ class Eyes:
         if names is not None:
             names.add(task_id)
 
+    def forget(self) -> None:
+        """Have everything looked at on the next call."""
+        self._names = dict.fromkeys(self._names)
+
     def wait(self, timeout: float) -> bool:
         """Block until something was touched that was not told yet, at most ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
@@ -104,7 +108,7 @@ class Eyes:
             return
         self._pid = os.getpid()
         self._watcher = open_watcher() if self._watch else None
-        self._names = dict.fromkeys(self._names)
+        self.forget()
 
     def _add_missing(self, watcher: Watcher) -> None:
         watched = watcher.watched()
@@ -119,7 +123,7 @@ class Eyes:
         layout = self._layout
         if notice.lost:
             self._fresh = True
-            self._names = dict.fromkeys(self._names)
+            self.forget()
         elif notice.folder == layout.tasks:
             if is_task_name(notice.name):
                 self._touch(layout.tasks, notice.name[:-3])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from autopilot.errors import BusyError, TaskFormatError
 from autopilot.models import InvalidTask, Task
 from autopilot.store.layout import Kept, Layout, is_task_name
-from autopilot.system.durable import create_file, storage_error, sync_folder, write_temporary
+from autopilot.system.durable import EXHAUSTED, create_file, storage_error, sync_folder, write_temporary
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
 from autopilot.taskfile import edit, parse
@@ -67,6 +67,7 @@ class MarkdownFiles:
         Raises:
             FileNotFoundError: there is none.
             OSError: it cannot be read; ELOOP for a symbolic link, EISDIR for what is no regular file.
+            StorageError: nothing can be read at this moment.
         """
         return _read(self._layout.task(task_id), watch)
 
@@ -75,6 +76,7 @@ class MarkdownFiles:
 
         Raises:
             FileNotFoundError: there is none.
+            StorageError: nothing can be read at this moment.
         """
         path = self._layout.task(task_id)
         try:
@@ -270,7 +272,12 @@ def invalid(task_id: str, path: str, fault: TaskFormatError, data: bytes) -> Inv
 
 def _read(path: str, watch: bool) -> Text:
     # O_NONBLOCK: a FIFO of that name must not hang us.
-    fd = os.open(path, _NO_FOLLOW)
+    try:
+        fd = os.open(path, _NO_FOLLOW)
+    except OSError as fault:
+        if fault.errno in EXHAUSTED:
+            raise storage_error(fault, path, "read") from fault
+        raise
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

@@ -45,20 +45,29 @@ class Scanner:
         self._leftovers: list[str] = []
         self._first = True
         self._unsaved = 0
+        self._found = _Found()
 
     def changes(self) -> Changes:
         """What changed since the last call; everything on the first."""
         touched = self._eyes.take()
+        try:
+            self._look_at(touched)
+        except BaseException:
+            # What was found stays found; what was not looked at is among everything.
+            self._eyes.forget()
+            raise
+        self._first = False
+        found, self._found = self._found, _Found()
+        return found.changes()
+
+    def _look_at(self, touched: Touched) -> None:
         leases = self._leases_to_look_at(touched)
-        found = _Found()
         if touched.tasks is None:
             with _no_collections():
-                self._scan(leases, found)
+                self._scan(leases, self._found)
         else:
             for task_id in touched.tasks | leases:
-                self._look(task_id, found, leased=True)
-        self._first = False
-        return found.changes()
+                self._look(task_id, self._found, leased=True)
 
     def save(self) -> None:
         """Leave a copy of the summaries for the next start, if enough of them are new."""
@@ -102,7 +111,7 @@ class Scanner:
             elif (value := remembered(name, mark)) is not None:
                 seen[value.id] = value
                 marks[value.id] = mark
-                tell(value)
+                tell(name, value)
             else:
                 self._look(name, found, leased=False, old=settled(status, now))
         for task_id in gone:
@@ -171,7 +180,7 @@ class Scanner:
     def _put(self, task_id: str, mark: int, entry: Entry, found: _Found) -> None:
         if self._seen.get(task_id) != entry:
             self._seen[task_id] = entry
-            found.add(entry)
+            found.add(task_id, entry)
         self._marks[task_id] = mark
         self._unsaved += 1
 
@@ -179,7 +188,7 @@ class Scanner:
         self._leased.discard(task_id)
         self._marks.pop(task_id, None)
         if self._seen.pop(task_id, None) is not None:
-            found.removed.append(task_id)
+            found.add(task_id, None)
 
     # ---------------------------------------------------------------- leftovers
 
@@ -199,15 +208,15 @@ class _Found:
     """Collects a ``Changes``."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.add = self.entries.append
-        self.removed: list[str] = []
+        self.entries: dict[str, Entry | None] = {}
+        self.add = self.entries.__setitem__
 
     def changes(self) -> Changes:
+        entries = self.entries.values()
         return Changes(
-            tasks=tuple(entry for entry in self.entries if isinstance(entry, TaskSummary)),
-            invalid=tuple(entry for entry in self.entries if isinstance(entry, InvalidTask)),
-            removed=tuple(self.removed),
+            tasks=tuple(entry for entry in entries if isinstance(entry, TaskSummary)),
+            invalid=tuple(entry for entry in entries if isinstance(entry, InvalidTask)),
+            removed=tuple(task_id for task_id, entry in self.entries.items() if entry is None),
         )
 
 

@@ -13,6 +13,7 @@ from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.system.failpoints import failpoint, write_all
 
 __all__ = [
+    "EXHAUSTED",
     "create_file",
     "ensure_folder",
     "read_file",
@@ -52,13 +53,17 @@ _HINTS = {
 }
 
 
-def storage_error(fault: OSError, path: str) -> OSError | StorageError:
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What the process or the machine has run out of, whatever file it was about."""
+
+
+def storage_error(fault: OSError, path: str, verb: str = "write") -> OSError | StorageError:
     """Turn an OSError that a disk or system gives for reasons of its own, and may not give the next time, into a
     StorageError with a hint; others come back as they are."""
     if fault.errno not in _STORAGE:
         return fault
     return StorageError(
-        f"cannot write {path}: {os.strerror(fault.errno or 0)}", hint=_HINTS.get(fault.errno or 0, "")
+        f"cannot {verb} {path}: {os.strerror(fault.errno or 0)}", hint=_HINTS.get(fault.errno or 0, "")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import format_instant
 from autopilot.testing.stores import gone_owner
+from tests.exhaustion import no_more_files
 
 
 def started(report: Any) -> list[tuple[str, str, int]]:
@@ -367,6 +369,19 @@ def test_a_cancel_written_into_the_file_while_no_dispatcher_looked_stops_the_nex
     arena.tick()
     assert arena.status("one") == "cancelled"
     assert [event["payload"]["by"] for event in arena.events("task.cancel_requested")] == ["the task's file"]
+
+
+@pytest.mark.parametrize("spare", range(6))
+def test_a_tick_that_ran_out_of_files_forgets_no_task(arena: Any, spare: int) -> None:
+    arena.executor("coder")
+    arena.tick()
+    for name in ("one", "two"):
+        arena.task(name)
+    with no_more_files(spare), contextlib.suppress(StorageError, OSError):
+        arena.tick()
+    arena.clock.pass_by(2)
+    arena.tick()
+    assert {name: arena.status(name) for name in ("one", "two")} == {"one": "in_progress", "two": "in_progress"}
 
 
 @pytest.mark.parametrize("word", ["cancelled", "done", "blocked"])

@@ -18,6 +18,7 @@ from autopilot.events.log import EventLog
 from autopilot.models import Event, EventDraft
 from autopilot.system import failpoints
 from autopilot.system.locks import FileLock
+from tests.exhaustion import no_more_files
 
 ZEROS = "0" * 64
 
@@ -370,15 +371,8 @@ def test_the_lines_of_other_writers_need_not_be_read(make_log, drafts, monkeypat
 
 def test_the_limit_of_open_files_is_a_storage_error(make_log, drafts):
     log = make_log()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(1)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        with pytest.raises(StorageError):
-            log.append(drafts(1))
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with no_more_files(), pytest.raises(StorageError):
+        log.append(drafts(1))
     assert log.append(drafts(1))
 
 

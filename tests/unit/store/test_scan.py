@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from autopilot.errors import StorageError
 from autopilot.models import InvalidTask, Priority, Status
 from autopilot.store import eyes, scan, summaries
 from autopilot.store.contract import Changes, SlotLimits, TaskSummary
@@ -17,6 +18,7 @@ from autopilot.store.sidecar import Sidecar
 from autopilot.system import watch
 from autopilot.system.processes import identify
 from autopilot.testing.stores import draft, text_of
+from tests.exhaustion import no_more_files
 
 
 @pytest.fixture
@@ -614,3 +616,33 @@ def test_create_and_scan_by_two_objects(open_file_store):
     two.create(draft("x"))
     assert ids(one.changes()) == ["x"]
     assert ids(two.changes()) == ["x"]
+
+
+# ---------------------------------------------------------------------- without descriptors
+
+
+@pytest.mark.parametrize("watch", [True, False])
+@pytest.mark.parametrize("spare", range(4))
+def test_a_look_that_ran_out_of_files_loses_nothing(open_file_store, tasks, watch, spare):
+    """And takes no task for a broken one."""
+    store = open_file_store(watch=watch)
+    (tasks / "old.md").write_bytes(text_of("old"))
+    (tasks / "gone.md").write_bytes(text_of("gone"))
+    store.changes()
+    (tasks / "gone.md").unlink()
+    for name in ("one", "two"):
+        (tasks / f"{name}.md").write_bytes(text_of(name))
+    with no_more_files(spare):
+        found = [changes] if (changes := looked(store)) else []
+    found.append(store.changes())
+    assert sorted(summary.id for changes in found for summary in changes.tasks) == ["one", "two"]
+    assert [task_id for changes in found for task_id in changes.removed] == ["gone"]
+    assert not any(changes.invalid for changes in found)
+
+
+def looked(store):
+    """What changed, or None where it could not be seen."""
+    try:
+        return store.changes()
+    except (StorageError, OSError):
+        return None
