@@ -106,7 +106,7 @@ def seal(encoded: Encoded, prev: str) -> tuple[bytes, str]:
 def _payload_text(event_type: str, payload: Mapping[str, Any]) -> str:
     try:
         try:
-            return _dumps(payload if type(payload) is dict else dict(payload))
+            return _dumps(dict(payload))
         except ValueError:
             return _dumps(_finite(dict(payload)))
     except (TypeError, ValueError, RecursionError) as fault:

@@ -54,7 +54,7 @@ def tail_of(folder: str, number: int) -> Tail:
     if fd is None:
         return Tail(number=number + 1)
     try:
-        said = origin(fd) or Tail(number=number)
+        said = origin(fd) or Tail()
         found = measure(fd, said, line_start(fd, os.fstat(fd).st_size))
         return attrs.evolve(found, number=number + 1, size=0)
     finally:

@@ -61,10 +61,8 @@ def closed_numbers(folder: str) -> list[int]:
 def raise_storage(fault: OSError, path: str, verb: str = "write") -> NoReturn:
     """Raise a StorageError for any fault of the operating system about ``path``."""
     found = storage_error(fault, path)
-    if isinstance(found, StorageError) and verb == "write":
-        raise found from fault
     hint = found.hint if isinstance(found, StorageError) else ""
-    raise StorageError(f"cannot {verb} {path}: {os.strerror(fault.errno or 0)}", hint=hint) from fault
+    raise StorageError(f"cannot {verb} {path}: {fault.strerror or fault}", hint=hint) from fault
 
 
 def refuse_link(folder: str) -> None:

@@ -183,7 +183,8 @@ class _Verification:
         said = value["payload"] if value["event_type"] == "log.rotated" else {}
         if self._lines == 1:
             before = said.get("events")
-            self._first = Tail(number, 0, before if isinstance(before, int) else 0, value["prev"])
+            events = before if isinstance(before, int) else 0
+            self._first = Tail(number=number, events=events, digest=value["prev"])
             self._digest, self._count = self._first.digest, self._first.events
             self._latest = str(said.get("latest", ""))
             self._compare_anchor()

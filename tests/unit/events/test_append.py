@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from autopilot.errors import BusyError, StorageError, UsageError
+from autopilot.events.head import HeadFile, Tail
 from autopilot.events.log import EventLog
 from autopilot.models import Event, EventDraft
 from autopilot.system import failpoints
@@ -64,6 +65,8 @@ def test_events_keep_what_they_come_with(log):
 def test_drafts_get_the_logs_source(make_log, drafts):
     (event,) = make_log(source="plugin:slack").append(drafts(1))
     assert event.source == "plugin:slack"
+    (event,) = make_log().append(drafts(1))
+    assert event.source == "autopilot"
 
 
 def test_nothing_is_nothing(log, folder):
@@ -80,6 +83,9 @@ def test_one_bad_event_and_none_is_written(log, folder, drafts):
 def test_files_are_private(log, folder, drafts):
     old = os.umask(0)
     try:
+        log.append(drafts(1))
+        with Path(folder, "events.ndjson").open("ab") as file:
+            file.write(b"torn")
         log.append(drafts(1))
     finally:
         os.umask(old)
@@ -125,6 +131,16 @@ def test_a_broken_head_file_is_ignored(make_log, folder, drafts, content):
     assert report.ok
     assert log.anchor() == report.head
     assert report.head.events == 4
+
+
+@pytest.mark.parametrize("number, more", [(1, -5), (1, 5000), (2, 0)])
+def test_a_head_file_that_does_not_fit_is_ignored(make_log, folder, drafts, number, more):
+    log = make_log()
+    log.append(drafts(3))
+    HeadFile(folder).write(Tail(number, os.path.getsize(f"{folder}/events.ndjson") + more, 1))
+    make_log().append(drafts(1))
+    assert log.anchor() == log.verify().head
+    assert log.anchor().events == 4
 
 
 def test_the_head_file_may_be_unwritable(make_log, folder, drafts):
@@ -207,7 +223,7 @@ class TestRefusals:
         failpoints.arm(f"{point}={error}")
         with pytest.raises(StorageError) as caught:
             log.append(drafts(3))
-        assert os.strerror(getattr(errno, error)) in str(caught.value)
+        assert str(caught.value) == f"cannot write {folder}/events.ndjson: {os.strerror(getattr(errno, error))}"
         assert Path(folder, "events.ndjson").read_bytes() == before
         log.append(drafts(1))
         other.append(drafts(1))
@@ -268,7 +284,7 @@ class TestRefusals:
         with pytest.raises(StorageError) as caught:
             log.append(drafts(1))
         assert "symbolic" in caught.value.hint
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match="cannot read"):
             log.tail(1)
         with pytest.raises(StorageError):
             list(log.read())
@@ -277,9 +293,23 @@ class TestRefusals:
     def test_a_linked_folder_is_refused(self, make_log, folder, tmp_path, drafts):
         (tmp_path / "elsewhere").mkdir()
         os.symlink(tmp_path / "elsewhere", folder)
-        with pytest.raises(StorageError, match="symbolic link"):
+        with pytest.raises(StorageError, match="symbolic link") as caught:
             make_log().append(drafts(1))
+        assert "replace it by a real folder" in caught.value.hint
         assert os.listdir(tmp_path / "elsewhere") == []
+
+    def test_a_refusal_is_not_remembered(self, log, folder, tmp_path, drafts):
+        log.append(drafts(1))
+        os.rename(folder, tmp_path / "moved")
+        (tmp_path / "elsewhere").mkdir()
+        os.symlink(tmp_path / "elsewhere", folder)
+        for _ in range(2):
+            with pytest.raises(StorageError, match="symbolic link"):
+                log.append(drafts(1))
+        os.unlink(folder)
+        os.rename(tmp_path / "moved", folder)
+        log.append(drafts(1))
+        assert [record.event.event_type for record in log.read()] == ["task.created"] * 2
 
     def test_a_folder_that_cannot_be_made(self, make_log, folder, drafts):
         Path(folder).write_text("a file is in the way")
@@ -352,8 +382,19 @@ class TestDurability:
         with Path(folder, "events.ndjson").open("ab") as file:
             file.write(b"torn")
         log.append(drafts(1))
+        log.rotate()
         log.gc(keep_bytes=0)
         assert synced == []
+
+    def test_full_leaves_no_gap_where_segments_go(self, make_log, drafts, synced):
+        """Each removal is durable before the next; that of the last may be undone, which does no harm."""
+        log = make_log(durability="full")
+        for _ in range(2):
+            log.append(drafts(1))
+            log.rotate()
+        synced.clear()
+        log.gc(keep_bytes=0)
+        assert synced == ["events/events.ndjson", "events"]
 
 
 def test_the_lines_of_other_writers_need_not_be_read(make_log, drafts, monkeypatch):
@@ -367,6 +408,14 @@ def test_the_lines_of_other_writers_need_not_be_read(make_log, drafts, monkeypat
         one.append(drafts(1))
         two.append(drafts(1))
     assert sum(read) < 6 * 100, "more than the head file each time"
+
+
+def test_a_new_writer_reads_the_head_file_and_not_the_log(make_log, drafts, monkeypatch):
+    make_log().append(drafts(2000))
+    read, real = [], os.pread
+    monkeypatch.setattr("os.pread", lambda *given: read.append(real(*given)) or read[-1])
+    make_log().append(drafts(1))
+    assert sum(map(len, read)) < 50_000
 
 
 def test_the_limit_of_open_files_is_a_storage_error(make_log, drafts):

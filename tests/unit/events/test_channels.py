@@ -10,6 +10,7 @@ from autopilot.errors import NotFoundError, StorageError, UsageError
 from autopilot.events.channels import Channels, Cursors
 from autopilot.models import Event, EventDraft
 from autopilot.system import failpoints
+from autopilot.system.clock import parse_instant
 
 
 @pytest.fixture
@@ -38,12 +39,15 @@ def test_a_cursor_goes_on_after_its_message(channels, log):
 
 
 def test_the_time_to_live_is_the_readers_affair(channels, log, clock):
-    channels.publish("c", "short", ttl_s=60)
+    event = channels.publish("c", "short", ttl_s=60)
     channels.publish("c", "long", ttl_s=3600)
     channels.publish("c", "for good")
     assert [m for _, m in channels.subscribe("c")] == ["short", "long", "for good"]
     later = clock.instant + timedelta(minutes=2)
     assert [m for _, m in channels.subscribe("c", now=later)] == ["long", "for good"]
+    end = parse_instant(event.timestamp) + timedelta(seconds=60)
+    assert [m for _, m in channels.subscribe("c", now=end)] == ["long", "for good"]
+    assert len(list(channels.subscribe("c", now=end - timedelta(microseconds=1)))) == 3
     clock.instant += timedelta(days=1)
     assert [m for _, m in channels.subscribe("c")] == ["for good"]
     assert len(list(log.lines())) == 3
@@ -71,6 +75,10 @@ def test_malformed_channels_are_refused(channels, name):
     assert "begin with a letter" in caught.value.hint
     with pytest.raises(UsageError, match="no channel name"):
         list(channels.subscribe(name))
+
+
+def test_a_lifetime_may_be_less_than_a_second(channels):
+    assert channels.publish("c", 1, ttl_s=0.5).payload["ttl_s"] == 0.5
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])
@@ -131,6 +139,13 @@ class TestCursors:
             with pytest.raises(UsageError, match="no cursor name") as caught:
                 call(name)
             assert "letters, digits" in caught.value.hint
+
+    def test_no_more_is_read_than_a_cursor_can_be_long(self, cursors, tmp_path):
+        cursors.save("me", "1:2")
+        Path(tmp_path, "state", "cursors", "me").write_text("x" * 1_000_000)
+        with pytest.raises(UsageError) as caught:
+            cursors.load("me")
+        assert len(str(caught.value)) < 1000
 
     def test_nonsense_is_neither_saved_nor_loaded(self, cursors, tmp_path):
         with pytest.raises(UsageError, match="no cursor"):

@@ -55,7 +55,7 @@ def test_no_text_breaks_the_line():
         ([1.0, float("inf")], [1.0, None]),
         ({"x": (float("-inf"), 2)}, {"x": [None, 2]}),
         (PurePosixPath("a/b"), "a/b"),
-        ({"b", "a"}, ["a", "b"]),
+        ({"b", 3, "a"}, [3, "a", "b"]),
         (MappingProxyType({"a": 1}), {"a": 1}),
         (datetime(2026, 1, 1, tzinfo=UTC), "2026-01-01 00:00:00+00:00"),
     ],
@@ -75,15 +75,17 @@ def test_a_payload_that_cannot_be_json_is_refused():
     loop: dict = {}
     loop["loop"] = loop
     for payload in ({(1, 2): 3}, loop, {"deep": deep()}):
-        with pytest.raises(UsageError, match=r"task\.created is no JSON"):
+        with pytest.raises(UsageError, match=r"task\.created is no JSON") as caught:
             make(payload)
+        assert "text keys" in caught.value.hint
 
 
 def test_a_malformed_type_or_time_is_refused():
     with pytest.raises(UsageError, match="no event type"):
         make({}, event_type="nonsense")
-    with pytest.raises(UsageError, match="no instant"):
+    with pytest.raises(UsageError, match="no instant") as caught:
         make({}, timestamp="yesterday")
+    assert "ISO 8601" in caught.value.hint
 
 
 def test_instants_are_brought_to_one_width():
@@ -128,6 +130,10 @@ class TestCutting:
         assert len(line) < MAX_LINE
         assert json.loads(line)["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
         assert encoded.fields["payload"] == {"attempt": 3, "log": {"cut": (3 << 20) + 2}}
+
+    def test_values_of_four_kilobytes_are_short(self):
+        payload = {"short": "x" * 4094, "long": "x" * 4095, "huge": "x" * (3 << 20)}
+        assert lined(payload)["payload"] == {**payload, "long": {"cut": 4097}, "huge": {"cut": (3 << 20) + 2}}
 
     @pytest.mark.parametrize("size", [MAX_LINE - 4000, MAX_LINE, MAX_LINE + 4000])
     def test_a_value_a_little_too_long_is_cut_as_well(self, size):

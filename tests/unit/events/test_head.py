@@ -17,7 +17,7 @@ def head(tmp_path):
     head.close()
 
 
-@pytest.mark.parametrize("tail", [TAIL, Tail(), Tail(1, 2**63, 2**40, GENESIS, "")])
+@pytest.mark.parametrize("tail", [TAIL, Tail(), Tail(1, 2**63, 2**40, GENESIS, ""), Tail(latest="X")])
 def test_what_is_written_is_read(head, tmp_path, tail):
     assert head.read() is None
     head.write(TAIL)
@@ -50,3 +50,7 @@ def test_a_link_is_not_followed(head, tmp_path):
     head.write(TAIL)
     assert head.read() is None
     assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "other").mkdir()
+    HeadFile(str(tmp_path / "other")).write(TAIL)
+    os.rename(tmp_path / "other" / "events.head", tmp_path / "elsewhere")
+    assert head.read() is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -48,6 +49,7 @@ def test_ids_differ_after_forks_and_forks_of_forks():
     with os.fdopen(reading) as file:
         ids = file.read().split() + [unique_event_id(1.0) for _ in range(50)]
     assert len(ids) == len(set(ids)) == 350
+    assert all(re.fullmatch(r"evt-0000000003e8-[0-9a-f]+-[0-9a-f]{16}-[0-9a-f]+", one) for one in ids)
 
 
 @pytest.mark.parametrize("task", ["a", "a.1", "1.2", "req-20261122-abcdef01", "x.y-z_1", "a.1.2"])

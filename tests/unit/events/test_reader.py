@@ -9,7 +9,7 @@ import pytest
 
 from autopilot.errors import UsageError
 from autopilot.events import segments
-from autopilot.events.reader import Reader
+from autopilot.events.reader import Reader, cursor_since
 from autopilot.models import Event, EventDraft
 from autopilot.system.clock import format_instant
 from autopilot.system.locks import FileLock
@@ -74,8 +74,9 @@ class TestCursors:
 
     @pytest.mark.parametrize("text", ["x", "1", "1:", ":1", "1:-2", "1:2:3", "-1:2"])
     def test_nonsense_is_refused(self, log, text):
-        with pytest.raises(UsageError, match="no cursor"):
+        with pytest.raises(UsageError, match="no cursor") as caught:
             log.read(text)
+        assert "an earlier read" in caught.value.hint
 
     def test_the_end_is_before_a_torn_line(self, log, folder):
         put(log, 0)
@@ -122,6 +123,21 @@ class TestSince:
         os.mkdir(f"{folder}/events-00000001.ndjson")
         assert numbers(log.read(since=since)) == [1, 2]
         assert numbers(log.tail(9, since=since)) == [1, 2]
+
+    def test_it_begins_at_a_segment(self, log, clock, folder):
+        instants = []
+        for n in range(3):
+            put(log, n)
+            instants.append(clock.instant)
+            log.rotate()
+            clock.instant += timedelta(hours=1)
+        later = [*instants[1:], clock.instant, clock.instant + timedelta(hours=9)]
+        assert [cursor_since(folder, instant) for instant in instants] == ["1:0", "2:0", "3:0"]
+        assert [cursor_since(folder, instant) for instant in later] == ["2:0", "3:0", "4:0", "4:0"]
+        log.gc(keep_bytes=0)
+        assert [cursor_since(folder, instant) for instant in later] == [None, None, "4:0", "4:0"]
+        os.rename(f"{folder}/events.ndjson", f"{folder}/events-00000004.ndjson")
+        assert cursor_since(folder, later[-1]) == "4:0"
 
     def test_a_cursor_is_stronger(self, log, clock):
         put(log, 0, 1)
@@ -242,9 +258,10 @@ class TestFollow:
         put(log, 0)
         steps = Steps(lambda: put(log, 1))
         assert numbers(log.follow("0:0", stop=steps.stop, wait=steps.wait)) == [0, 1]
-        since = clock.instant + timedelta(microseconds=1)
-        steps = Steps(lambda: put(log, 2))
-        assert numbers(log.follow(since=since, stop=steps.stop, wait=steps.wait)) == [2]
+        since = clock.instant
+        put(log, 2)
+        steps = Steps(lambda: put(log, 3))
+        assert numbers(log.follow(since=since, stop=steps.stop, wait=steps.wait)) == [1, 2, 3]
 
     def test_before_there_is_a_log(self, log):
         steps = Steps(lambda: None, lambda: put(log, 0))
@@ -365,6 +382,9 @@ def test_a_reader_tells_where_it_is(log, folder):
     reader.close()
     put(log, 2)
     assert numbers(reader.records()) == [2]
+    os.rename(f"{folder}/events.ndjson", f"{folder}/events-00000001.ndjson")
+    assert list(reader.records()) == []
+    assert reader.cursor == log.end() == "2:0"
     reader.close()
 
 

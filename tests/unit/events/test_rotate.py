@@ -46,6 +46,13 @@ def test_a_full_segment_is_closed_and_the_chain_goes_on(make_log, folder, drafts
     assert report.head.events == report.events == 12 + len(names(folder)) - 1
 
 
+@pytest.mark.parametrize("more, closed", [(0, ["events-00000001.ndjson"]), (1, [])])
+def test_a_segment_is_full_at_its_size(log, make_log, folder, drafts, more, closed):
+    log.append(drafts(1))
+    make_log(segment_bytes=os.path.getsize(f"{folder}/events.ndjson") + more).append(drafts(1))
+    assert names(folder) == [*closed, "events.ndjson"]
+
+
 def test_writers_follow_a_rotation_by_others(make_log, folder, drafts):
     one, two = make_log(), make_log()
     one.append(drafts(1))
@@ -198,6 +205,42 @@ class TestGc:
         assert left - sizes[sorted(set(sizes) - set(report.removed))[0]] < 2500
         assert numbers(full) == list(range(numbers(full)[0], 15))
         assert full.verify().ok
+
+    @pytest.mark.parametrize("more, removed", [(0, 2), (1, 1)])
+    def test_a_size_to_keep_is_kept_to_the_byte(self, full, folder, more, removed):
+        sizes = [os.path.getsize(f"{folder}/{name}") for name in names(folder)]
+        assert len(full.gc(keep_bytes=sum(sizes[2:]) + more).removed) == removed
+
+    def test_the_event_tells_what_went(self, make_log, folder, drafts):
+        log = make_log()
+        anchors, size = [], 0
+        for count in (2, 1):
+            log.append(drafts(count))
+            anchors.append(log.anchor())
+            size += os.path.getsize(f"{folder}/events.ndjson")
+            log.rotate()
+        log.gc(keep_bytes=0)
+        assert log.tail(1)[0].data["payload"] == {
+            "removed": [
+                {"segment": n, "file": f"events-0000000{n}.ndjson", "events": anchor.events, "head": anchor.digest}
+                for n, anchor in enumerate(anchors, 1)
+            ],
+            "bytes": size,
+            "reason": "beyond 0 bytes",
+        }
+
+    @pytest.mark.parametrize("head", ["kept", "lost"])
+    def test_another_writer_goes_on_after_a_collection(self, full, make_log, folder, drafts, head):
+        full.gc(keep_bytes=0)
+        before, number = full.anchor(), full.end().partition(":")[0]
+        if head == "lost":
+            os.unlink(f"{folder}/events.head")
+        log = make_log()
+        log.append(drafts(1))
+        assert log.anchor() == log.verify().head
+        assert log.anchor().events == before.events + 1
+        log.rotate()
+        assert names(folder) == [f"events-{number:>08}.ndjson", "events.ndjson"]
 
     def test_young_segments_keep_old_ones_behind_them_only(self, full, folder, clock):
         clock.instant += timedelta(days=10)

@@ -17,6 +17,14 @@ def test_sinks_get_what_is_in_the_log_after_it_is_there(make_log):
     assert seen == [([0, 1, 2], 3), ([3], 4)]
 
 
+def test_a_sink_is_not_told_of_nothing(make_log, caplog):
+    seen = []
+    make_log(on_appended=seen.append).rotate()
+    make_log().append([EventDraft(event_type="a.b")])
+    assert seen == []
+    assert caplog.text == ""
+
+
 def test_a_sink_may_append_itself(make_log):
     def sink(events):
         if events[0].event_type == "a.b":

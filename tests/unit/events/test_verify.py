@@ -59,6 +59,7 @@ def test_a_forged_line_in_the_middle_is_found(sample, folder):
 def test_a_missing_segment_is_found(sample, folder, index):
     paths(folder)[index].unlink()
     assert not verify(folder).ok
+    assert ("segment 3 follows on 1:" in messages(verify(folder))) is (index == 1)
 
 
 def test_swapped_segments_are_found(sample, folder):
@@ -88,6 +89,11 @@ class TestCuts:
         path.write_bytes(b"".join(lines[:-1]))
         assert "no line ends where the last of them did" in messages(verify(folder))
 
+    def test_to_nothing(self, log, folder):
+        log.append([EventDraft(event_type="a.b")])
+        os.truncate(f"{folder}/events.ndjson", 0)
+        assert "has recorded 1 events, and no line ends" in messages(log.verify())
+
     def test_by_an_anchor_where_the_head_file_is_gone(self, sample, folder):
         log, _ = sample
         anchor = log.anchor()
@@ -113,9 +119,14 @@ class TestCuts:
         _, anchor = sample
         for path in Path(folder).iterdir():
             path.unlink()
-        assert f"the log was cut: {anchor.events} events were anchored, 0 are there" in messages(
-            verify(folder, anchor)
-        )
+        cut = f"events.ndjson:0: the log was cut: {anchor.events} events were anchored, 0 are there"
+        assert messages(verify(folder, anchor)) == cut
+
+    def test_an_anchor_is_what_was_written_and_not_what_is_left(self, sample, folder):
+        log, _ = sample
+        anchor = log.anchor()
+        paths(folder)[-1].write_bytes(b"")
+        assert log.anchor() == anchor
 
     def test_removed_segments_need_a_pruning(self, sample, folder):
         paths(folder)[0].unlink()
@@ -127,9 +138,10 @@ class TestCuts:
 
 
 class TestHeadFile:
-    def test_a_damaged_one_is_a_fault_until_the_next_append(self, sample, folder):
+    @pytest.mark.parametrize("left", [b"junk", b"X\0X"])
+    def test_a_damaged_one_is_a_fault_until_the_next_append(self, sample, folder, left):
         log, _ = sample
-        Path(folder, "events.head").write_bytes(b"junk")
+        Path(folder, "events.head").write_bytes(left)
         report = log.verify()
         assert messages(report) == "events.ndjson:0: the head file is damaged: no writer leaves it like that"
         log.append([EventDraft(event_type="a.b")])
@@ -160,6 +172,22 @@ class TestHeadFile:
         assert any("older than what is left" in note for note in report.notes)
 
 
+def test_a_first_event_may_have_keys_like_those_of_a_rotation(log):
+    log.append([EventDraft(event_type="a.b", payload={"segment": 9, "events": 3, "latest": "x"})])
+    log.rotate()
+    assert log.verify().ok
+
+
+def test_the_latest_instant_may_be_in_what_was_pruned(log):
+    """A clock was ahead, and the start of each segment tells of it for ever."""
+    log.append([Event(id="evt-late", event_type="a.b", timestamp="2999-01-01T00:00:00.000000Z")])
+    log.rotate()
+    log.gc(keep_bytes=0)
+    log.rotate()
+    report = log.verify()
+    assert report.ok, report.faults
+
+
 def test_the_last_pruned_event_may_be_the_anchor(sample, folder):
     """The first line that is left names its hash."""
     log, _ = sample
@@ -175,8 +203,9 @@ def test_anchors_have_a_text(sample):
     _, anchor = sample
     assert Anchor.parse(str(anchor)) == Anchor.parse(f" {anchor}\n") == anchor
     for text in ("", "5", "x:" + "0" * 64, "5:abc", "5:" + "G" * 64, "5:" + "A" * 64):
-        with pytest.raises(UsageError, match="no anchor"):
+        with pytest.raises(UsageError, match="no anchor") as caught:
             Anchor.parse(text)
+        assert "`<events>:<sha256>`" in caught.value.hint
 
 
 def test_repeated_events_are_in_order(log):
