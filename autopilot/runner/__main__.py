@@ -94,7 +94,8 @@ def _samples() -> tuple[Any, ...]:
         ttl_s=0,
         outbox=(Event(id="", event_type="", timestamp=""),),
     )
-    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, reset_at=now, usage=Usage())
+    # Code for lists and dicts that nothing declares, as in evidence, is made at the first of them, too.
+    outcome = Outcome(kind=OutcomeKind.SUCCEEDED, reset_at=now, usage=Usage(), evidence={"": [{}]})
     result = AttemptResult(
         task_id="",
         token=0,

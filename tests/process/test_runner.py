@@ -101,9 +101,9 @@ def test_a_cancel_stops_the_attempt(place: Arena):
 
 
 def test_a_host_that_lingers_after_its_outcome_is_ended_and_its_outcome_counts(place: Arena):
-    body = "import atexit, threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()"
+    body = "import os, time\nos._exit = lambda code: time.sleep(1000)"
     result = place.do(body, limits={"linger_s": 0.2, "grace_s": 0.2})
-    assert result.outcome.kind is OutcomeKind.SUCCEEDED
+    assert (result.outcome.kind, result.killed) == (OutcomeKind.SUCCEEDED, 1)
 
 
 def test_a_runner_that_is_told_to_end_ends_everything_and_reports_a_loss(place: Arena):
@@ -119,6 +119,24 @@ def test_what_a_program_leaves_running_is_ended_and_counted(place: Arena):
     assert result.outcome.kind is OutcomeKind.SUCCEEDED
     assert result.killed == 1
     assert not alive(pids_in(pids)[0])
+
+
+def test_a_runner_that_is_killed_takes_everything_along(place: Arena):
+    lease = place.start(f"setsid sleep 1000 & echo $! > {place.work}/pid; sleep 1000", executor="shell")
+    (pid,) = pids_in(place.work / "pid")
+    now = place.started(lease)
+    assert now.guardian.pid == place.launcher._link.pid
+    os.kill(now.owner.pid, signal.SIGKILL)
+    assert place.ended(lease).exit_code == -signal.SIGKILL
+    assert not alive(pid)
+    assert json.loads((place.run / "reaped.json").read_text())["orphans_killed"] >= 2
+
+
+def test_what_cannot_be_started_is_a_line_in_the_launchers_log(place: Arena):
+    lease, text = place.claim(place.task_id, executor="python")
+    place.launcher.start(place.spec(lease, text, store_url="odd://x"), lease)
+    assert place.ended(lease).exit_code == 96
+    assert f"{place.task_id}.1: not started: no plugin opens the store odd://x\n" in place.complaints()
 
 
 def test_the_work_folder_and_the_environment_are_the_attempts_own(tmp_path):
@@ -198,6 +216,8 @@ at_fork, leave = set(), os._exit
 def exit(code):
     with open(os.environ_of_the_test + "/imports", "a") as file:
         file.write(" ".join(sorted(set(sys.modules) - at_fork)) + "\\n")
+    if "autopilot.workspaces.manifest" in at_fork:
+        open(os.environ_of_the_test + "/fetched", "w").close()
     leave(code)
 
 os.environ_of_the_test = os.environ["SPY_FOLDER"]
@@ -206,12 +226,15 @@ os._exit = exit
 """
 
 
-def test_an_attempt_imports_nothing_but_its_executors_plugin(tmp_path):
-    """What each attempt imported would be paid for by each attempt: the launcher has it all already."""
+@pytest.mark.parametrize("workspace", ["none", "repo"])
+def test_an_attempt_imports_nothing_but_its_executors_plugin(tmp_path, workspace):
+    """What each attempt imported would be paid for by each attempt: the launcher has it all already, and what only
+    a workspace needs when the first one comes."""
     with arena(tmp_path, SPY_FOLDER=str(tmp_path)) as place:
         (place.plugins / "sitecustomize.py").write_text(SPY)
         for number, executor in enumerate(("python", "shell")):
-            place.do("true" if executor == "shell" else "pass", task_id=f"t{number}", executor=executor)
+            body = "true" if executor == "shell" else "pass"
+            place.do(body, task_id=f"t{number}", executor=executor, workspace=workspace)
     imported = [
         {n for n in line.split() if not n.startswith("coverage")}
         for line in (tmp_path / "imports").read_text().splitlines()
@@ -219,6 +242,7 @@ def test_an_attempt_imports_nothing_but_its_executors_plugin(tmp_path):
     assert len(imported) == 4
     for found in imported:
         assert found <= {"runner_zoo_plugin"}
+    assert (tmp_path / "fetched").exists() == (workspace == "repo")
 
 
 def test_attempts_of_one_launcher_run_side_by_side(place: Arena):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 
+import attrs
 import pytest
 
-from autopilot.models import OutcomeKind, PluginRef
+from autopilot.models import AttemptResult, Outcome, OutcomeKind, PluginRef, Verdict
 from tests.process.runner_support import Arena, alive, arena, pids_in, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
@@ -83,8 +86,18 @@ def test_what_a_passing_verify_command_leaves_running_is_ended(place: Arena):
 
 
 def test_a_verify_command_ended_by_a_signal_failed(place: Arena):
-    (verdict,) = place.do("pass", verify=("kill -9 $$",)).verdicts
+    (verdict,) = place.do("pass", verify=("sleep 0.2; kill -9 $$",)).verdicts
     assert (verdict.ok, verdict.exit_code, verdict.detail) == (False, -9, "ended by signal 9")
+    assert 0.2 <= verdict.duration_s < 60
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(0.5, True), (60.0, False)])
+def test_only_a_command_that_is_stopped_has_a_grace(place: Arena, limit, asked):
+    """... and not what one that has ended leaves running."""
+    deaf = "trap 'touch asked' TERM; touch ready; sleep 1000 & wait"
+    command = f"( {deaf} ) & while [ ! -e ready ]; do sleep 0.01; done; [ {limit} = 60.0 ] || sleep 1000"
+    place.do("pass", verify=(command,), limits={"verify_s": limit})
+    assert (place.work / "asked").exists() == asked
 
 
 def test_verify_commands_see_the_scrubbed_environment_and_no_terminal(tmp_path):
@@ -108,20 +121,39 @@ def test_a_secret_that_two_streams_interrupt_is_hidden(tmp_path):
 
 def test_a_verify_command_in_a_vanished_folder_is_a_failed_verdict(place: Arena):
     result = place.do("import os, shutil; shutil.rmtree(context.workdir)", verify=("true",))
-    (verdict,) = result.verdicts
-    assert (verdict.ok, verdict.exit_code) == (False, None)
-    assert "is not there" in verdict.detail
+    assert result.verdicts == (Verdict(name="true", ok=False, detail=f"the folder {place.work} is not there"),)
+
+
+def test_a_verify_command_that_no_program_can_be_given_is_a_failed_verdict(place: Arena):
+    (verdict,) = place.do("pass", verify=("echo \0",)).verdicts
+    assert verdict == Verdict(name="echo \0", ok=False, detail="embedded null byte")
+
+
+def interrupted_in(place: Arena, how) -> AttemptResult:
+    """What comes of an attempt that ``how`` interrupts during its first verify command."""
+    lease = place.start(
+        "outcome = Outcome(kind=Kind.SUCCEEDED, turns=3)", verify=("touch here; sleep 1000", "touch never")
+    )
+    until((place.work / "here").exists, "the verify command")
+    how(lease)
+    assert place.ended(lease).exit_code == 0
+    assert not (place.work / "never").exists()
+    return place.store.result(lease)
 
 
 def test_a_cancel_during_verification_is_a_cancel(place: Arena):
-    lease = place.start("pass", verify=("touch here; sleep 1000", "touch never"))
-    until((place.work / "here").exists, "the verify command")
-    place.store.request_cancel(place.task_id, by="ada")
-    assert place.ended(lease).exit_code == 0
-    result = place.store.result(lease)
-    assert (result.outcome.kind, result.verified) == (OutcomeKind.CANCELLED, None)
-    assert "while it was verified" in result.outcome.message
-    assert not (place.work / "never").exists()
+    result = interrupted_in(place, lambda lease: place.store.request_cancel(place.task_id, by="ada"))
+    message = "cancelled by ada while it was verified"
+    assert result.outcome == Outcome(kind=OutcomeKind.CANCELLED, message=message, turns=3)
+    assert result.verified is None
+    assert [verdict.detail for verdict in result.verdicts] == ["cancelled"]
+
+
+def test_an_end_of_the_runner_during_verification_is_a_loss(place: Arena):
+    result = interrupted_in(place, lambda lease: os.kill(place.started(lease).owner.pid, signal.SIGTERM))
+    message = "its runner was told to end (SIGTERM) while it was verified"
+    assert result.outcome == Outcome(kind=OutcomeKind.LOST, message=message, turns=3)
+    assert result.verified is None
 
 
 # ---------------------------------------------------------------------- plugins
@@ -137,6 +169,48 @@ def test_verify_plugins_judge_after_the_commands(place: Arena):
         ("true", ""),
         ("files", f"{place.task_id}1"),
     ]
+
+
+def test_a_verify_plugin_is_told_about_the_attempt_and_may_print(place: Arena):
+    body = "import json; print('printed'); return Verdict(name='t', ok=True, detail=json.dumps(attempt))"
+    result = place.do("open('new', 'w').close()", workspace="repo", verify_plugins=(plugin(place, "told", body),))
+    assert json.loads(result.verdicts[0].detail) == {
+        "number": 1,
+        "executor": "python",
+        "workdir": str(place.work),
+        "run_dir": str(place.run),
+        "changed": ["new"],
+        "outcome": "succeeded",
+    }
+    assert (place.run / "verify-plugins.log").read_text() == "printed\n"
+
+
+def test_a_verdict_that_makes_no_sense_is_a_failed_one(place: Arena):
+    (verdict,) = place.do(
+        "pass", verify_plugins=(plugin(place, "odd", "return Verdict(name='odd', ok=True, duration_s='long')"),)
+    ).verdicts
+    assert (verdict.name, verdict.ok) == ("odd", False)
+    assert "not a valid Verdict" in verdict.detail
+
+
+def test_long_details_of_plugins_are_cut(place: Arena):
+    ref = plugin(place, "long", "return Verdict(name='long', ok=True, detail='x' * 10**6)")
+    (verdict,) = place.do("pass", verify_plugins=(ref,)).verdicts
+    assert verdict == attrs.evolve(verdict, name="long", ok=True, detail="x" * 16384)
+
+
+def test_a_plugin_that_hangs_is_named_after_others_have_judged(place: Arena):
+    refs = (
+        plugin(place, "good", "return Verdict(name='good', ok=True)"),
+        plugin(place, "stuck", "import time; time.sleep(1000)"),
+    )
+    result = place.do("pass", verify=("true",), verify_plugins=refs, limits={"verify_s": 1.0})
+    assert [(verdict.name, verdict.ok) for verdict in result.verdicts] == [
+        ("true", True),
+        ("good", True),
+        ("stuck", False),
+    ]
+    assert result.verified is None
 
 
 @pytest.mark.parametrize(
@@ -188,12 +262,6 @@ def test_what_changed_is_found_by_the_core(place: Arena):
         "violations": {},
     }
     assert not (place.run / "before.manifest").exists()
-
-
-def test_verify_plugins_are_told_what_changed(place: Arena):
-    ref = plugin(place, "telling", "return Verdict(name='t', ok=True, detail=','.join(attempt['changed']))")
-    result = place.do("open('new', 'w').close()", workspace="repo", verify_plugins=(ref,))
-    assert result.verdicts[0].detail == "new"
 
 
 def test_a_changed_protected_path_is_a_violation_and_nothing_is_verified(place: Arena):

@@ -17,7 +17,7 @@ def place(tmp_path):
     return tmp_path
 
 
-def look(place, **changes) -> Evidence:
+def look(place, tick=lambda: None, **changes) -> Evidence:
     spec = AttemptSpec(
         **{
             "root": str(place / "root"),
@@ -34,7 +34,7 @@ def look(place, **changes) -> Evidence:
             **changes,
         }
     )
-    return Evidence(spec, tick=lambda: None)
+    return Evidence(spec, tick=tick)
 
 
 def test_changes_and_violations(place):
@@ -44,10 +44,41 @@ def test_changes_and_violations(place):
     (place / "work" / "b").touch()
     assert evidence.gather() == (("AGENTS.md", "b"), ("AGENTS.md",))
     noted = json.loads((place / "run" / "changes.json").read_text())
-    assert noted["count"] == 2
+    assert (noted["changed"], noted["count"]) == (["AGENTS.md", "b"], 2)
     assert (
         noted["violations"]["AGENTS.md"]["before"]["digest"] != noted["violations"]["AGENTS.md"]["after"]["digest"]
     )
+
+
+def test_what_was_there_before_is_kept_until_it_is_compared(place):
+    evidence = look(place)
+    assert (place / "run" / "before.manifest").exists()
+    evidence.gather()
+    assert [path.name for path in (place / "run").iterdir()] == ["changes.json"]
+
+
+def test_autopilots_own_folder_is_left_out(place):
+    (place / "root" / "run").mkdir()
+    evidence = look(place, workdir=str(place), run_dir=str(place / "root" / "run"), protected=("**",))
+    (place / "root" / "new").touch()
+    (place / "work" / "new").touch()
+    assert evidence.gather() == (("work/new",), ("work/new",))
+
+
+def test_the_lease_is_kept_meanwhile(place):
+    """By each look: at protected paths and at all of them, before and after."""
+    (place / "work" / "AGENTS.md").touch()
+    assert all(few < more for few, more in zip(ticks(place, ()), ticks(place, ("AGENTS.md",)), strict=True))
+
+
+def ticks(place, protected):
+    """How often an evidence ticks before the attempt, and after it."""
+    seen = []
+    evidence = look(place, tick=lambda: seen.append(1), protected=protected)
+    before = len(seen)
+    evidence.gather()
+    assert 0 < before < len(seen)
+    return before, len(seen) - before
 
 
 def test_a_name_that_is_no_text_is_written_down_too(place):
@@ -69,6 +100,7 @@ def test_a_ledger_that_cannot_be_written_costs_the_list_and_not_the_violations(p
     evidence = look(place, run_dir=str(place / "missing"))
     (place / "work" / "AGENTS.md").touch()
     assert evidence.gather() == ((), ("AGENTS.md",))
-    said = capsys.readouterr().err
-    assert "t.1: what changes in the workspace will not be listed" in said
-    assert "changes.json" in said
+    said = [line.rsplit(": ", 1)[0] for line in capsys.readouterr().err.splitlines()]
+    assert said[0].startswith("t.1: what changes in the workspace will not be listed: ")
+    assert said[1].startswith("t.1: what changed in the workspace is not listed: ")
+    assert said[2].startswith("t.1: changes.json: ")

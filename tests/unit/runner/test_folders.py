@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
@@ -12,7 +13,8 @@ from autopilot.runner.folders import Reaped, mark_of, read_reaped, write_reaped
 def test_the_mark_names_root_task_and_attempt(tmp_path):
     root = tmp_path / ".autopilot"
     mark = mark_of(f"{root}/runs/task.1/7")
-    assert mark.endswith("/task.1/7")
+    assert re.fullmatch("[0-9a-f]{16}/task[.]1/7", mark)
+    assert mark == mark_of(f"{root}/runs/other/2").split("/")[0] + "/task.1/7"
     assert mark != mark_of(f"{tmp_path}/other/runs/task.1/7")
 
 
@@ -27,6 +29,7 @@ def test_the_launchers_word_comes_back(tmp_path):
     assert read_reaped(folder) is None
     write_reaped(folder, exit_code=-9, killed=4)
     assert read_reaped(folder) == Reaped(runner_exit=-9, orphans_killed=4)
+    assert [os.stat(tmp_path / part).st_mode & 0o777 for part in ("runs", "runs/t", "runs/t/1")] == [0o700] * 3
 
 
 @pytest.mark.parametrize(

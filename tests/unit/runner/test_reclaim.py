@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pathlib
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 
 import attrs
@@ -14,7 +19,7 @@ from autopilot.runner.folders import mark_of, write_reaped
 from autopilot.runner.reclaim import Cleared, Deferred, clear
 from autopilot.system.clock import SystemClock
 from autopilot.system.marks import wear
-from autopilot.system.processes import ProcessIdentity, boot_id, identify
+from autopilot.system.processes import ProcessIdentity, boot_id, identify, is_alive
 from autopilot.system.tree import KillReport
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are read from /proc")
@@ -32,9 +37,9 @@ def sleeper(run_dir):
     """Starts processes, and ends what the test left."""
     made = []
 
-    def start(wears="", **environ):
+    def start(wears="", script="exec sleep 1000", **environ):
         process = subprocess.Popen(
-            ["/bin/sleep", "1000"],
+            ["/bin/sh", "-c", script],
             env=environ,
             start_new_session=True,
             preexec_fn=(lambda: wear(wears)) if wears else None,
@@ -90,6 +95,18 @@ def test_who_wears_the_mark_is_ended_whatever_else_it_has_shed(run_dir, sleeper)
     assert other.poll() is None
 
 
+def test_all_that_were_killed_are_counted(run_dir, sleeper):
+    owner, marked = sleeper(), sleeper(AUTOPILOT_RUN=mark_of(run_dir))
+    assert clear_now(lease_of(identify(owner.pid)), run_dir) == Cleared(killed=2)
+    assert (owner.wait(), marked.wait()) == (-9, -9)
+
+
+def test_an_owner_on_another_machine_is_that_machines_matter(run_dir, sleeper):
+    marked = sleeper(AUTOPILOT_RUN=mark_of(run_dir))
+    assert clear_now(lease_of(attrs.evolve(identify(), host="another")), run_dir) == Cleared()
+    assert marked.poll() is None
+
+
 def test_the_launchers_word_is_enough(run_dir, sleeper):
     guardian = identify(sleeper().pid)
     write_reaped(run_dir, exit_code=-9, killed=1)
@@ -104,24 +121,29 @@ def test_a_launcher_that_dies_while_it_is_waited_for_is_waited_for_no_longer(run
 
 
 def test_who_survives_sigkill_puts_the_reclaim_off(run_dir, monkeypatch):
-    def powerless(processes, **_):
-        return KillReport(survivors=[process.pid for process in processes])
+    def powerless(processes, *, limit_s, **_):
+        limits.append(limit_s)
+        return KillReport(survivors=[7, *(process.pid for process in processes)])
 
+    limits = []
     monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", powerless)
     answer = clear_now(lease_of(identify()), run_dir)
-    assert isinstance(answer, Deferred)
-    assert str(identify().pid) in answer.reason
+    assert answer == Deferred(reason=f"not dead after SIGKILL, so the task waits: process 7, {identify().pid}")
+    assert limits == [0.2]
 
 
 def test_a_marked_survivor_puts_the_reclaim_off(run_dir, sleeper, monkeypatch):
     marked = sleeper(AUTOPILOT_RUN=mark_of(run_dir))
 
-    def powerless(processes, **_):
+    def powerless(processes, *, limit_s, **_):
+        limits.append(limit_s)
         return KillReport(survivors=[process.pid for process in processes if process.pid == marked.pid])
 
+    limits = []
     monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", powerless)
     answer = clear_now(lease_of(dead()), run_dir)
     assert answer == Deferred(reason=f"not dead after SIGKILL, so the task waits: process {marked.pid}")
+    assert limits == [0.2, 0.2]
 
 
 def test_those_who_multiply_without_end_put_the_reclaim_off(run_dir, sleeper, monkeypatch):
@@ -130,6 +152,35 @@ def test_those_who_multiply_without_end_put_the_reclaim_off(run_dir, sleeper, mo
     answer = clear_now(lease_of(dead()), run_dir)
     assert isinstance(answer, Deferred)
     assert "multiply" in answer.reason
+
+
+def test_a_launcher_that_is_still_busy_puts_the_reclaim_off(run_dir, sleeper):
+    """One that was stopped goes on for that, and when it was asked first is written down."""
+    process = sleeper()
+    process.send_signal(signal.SIGSTOP)
+    lease, began = lease_of(dead(), identify(process.pid)), SystemClock().monotonic()
+    reason = f"the launcher (process {process.pid}) is still ending what the attempt left behind"
+    notes = []
+    for _ in range(2):
+        assert clear_now(lease, run_dir) == Deferred(reason=reason)
+        notes.append(json.loads(pathlib.Path(run_dir, "reclaim.json").read_text()))
+    assert notes[0] == notes[1] == {"boot": boot_id(), "monotonic": notes[0]["monotonic"]}
+    assert began <= notes[0]["monotonic"] < SystemClock().monotonic()
+    assert pathlib.Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "S"
+
+
+def test_a_launcher_that_says_nothing_for_the_time_of_a_lease_is_ended_and_nobody_below_it(run_dir, sleeper):
+    process = sleeper(script="sleep 1000 & echo $! > $RUN/pid.new; mv $RUN/pid.new $RUN/pid; wait", RUN=run_dir)
+    pid = pathlib.Path(run_dir, "pid")
+    while not pid.exists():
+        time.sleep(0.01)
+    runner = identify(int(pid.read_text()))
+    noted = {"boot": boot_id(), "monotonic": SystemClock().monotonic() - 31}
+    pathlib.Path(run_dir, "reclaim.json").write_text(json.dumps(noted))
+    assert clear_now(lease_of(dead(), identify(process.pid)), run_dir) == Cleared()
+    assert process.wait() == -9
+    assert is_alive(runner)
+    os.kill(runner.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"boot": "another", "monotonic": 1}', "null"])

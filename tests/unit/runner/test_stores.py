@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
+from datetime import UTC, datetime
 
 import pytest
 
 from autopilot.errors import SetupError
 from autopilot.events.log import EventLog
 from autopilot.hookspecs import hookimpl
-from autopilot.models import AttemptSpec, Event, EventDraft, PluginRef
+from autopilot.models import AttemptSpec, Event, EventDraft, PluginRef, TaskDraft
 from autopilot.runner.stores import Publisher, open_store
 from autopilot.store.filestore import FileStore
 from autopilot.system.clock import SystemClock
@@ -59,9 +61,35 @@ def test_a_fact_goes_into_the_log_with_its_secrets_hidden_and_stops_nothing(tmp_
     tell(EventDraft(event_type="lease.stale"))
 
 
-@pytest.mark.parametrize("url", ["file:", ""])
+@pytest.mark.parametrize("url", ["file:", "", "file:a:b"])
 def test_the_file_store_is_built_in(tmp_path, url):
     assert isinstance(open_store(spec(tmp_path, store_url=url), Redactor(), SystemClock()), FileStore)
+
+
+class Stopped(SystemClock):
+    """A clock that stands still."""
+
+    def now(self):
+        return datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("durability", ["process", "full"])
+def test_store_and_log_go_by_the_attempts_clock_and_durability(tmp_path, monkeypatch, durability):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    redactor, attempt = Redactor({"KEY": "hunter2hunter2"}), spec(tmp_path, durability=durability)
+    draft = EventDraft(event_type="task.created", payload={"by": "hunter2hunter2"})
+    store = open_store(attempt, redactor, Stopped())
+    store.create(TaskDraft(id="t", text=b"---\nid: t\ntitle: t\n---\n"), events=[draft])
+    assert bool(synced) == (durability == "full")
+    synced.clear()
+    Publisher(attempt, redactor, Stopped()).tell(EventDraft(event_type="lease.stale"))
+    assert bool(synced) == (durability == "full")
+    events = [record.event for record in EventLog(str(tmp_path / "events")).tail(5)]
+    assert [event.event_type for event in events] == ["task.created", "lease.stale"]
+    assert {event.timestamp for event in events} == {"2026-06-01T00:00:00.000000Z"}
+    assert "hunter2" not in str(events)
 
 
 def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
@@ -83,8 +111,9 @@ def test_a_plugin_opens_other_urls_and_gets_a_way_to_the_log(tmp_path, plugin):
 @pytest.mark.parametrize("answer", [None, "a store"])
 def test_an_answer_that_is_no_store_is_a_set_up_error(tmp_path, plugin, answer):
     ref = plugin(lambda url: answer)
-    with pytest.raises(SetupError, match="no plugin opens the store odd://x"):
+    with pytest.raises(SetupError, match="no plugin opens the store odd://x") as caught:
         open_store(spec(tmp_path, store_url="odd://x", store_plugin=ref), Redactor(), SystemClock())
+    assert caught.value.hint == "install the package that supplies this store"
 
 
 @pytest.mark.parametrize("ref", [None, PluginRef(name="json", value="json")])

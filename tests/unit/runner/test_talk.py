@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import pytest
 
 from autopilot.executors.contract import Progress
 from autopilot.models import Outcome, OutcomeKind, Usage
+from autopilot.models.wire import dump
 from autopilot.runner.lines import encode_line
 from autopilot.runner.talk import LINE_LIMIT, Talk, encode_outcome, encode_progress
 
@@ -48,6 +50,11 @@ def line():
     made = Line()
     yield made
     os.close(made.talk.fd)
+
+
+def test_nothing_is_known_before_the_first_word(line: Line):
+    known = (line.talk.heard, line.talk.outcome, line.talk.settled, line.talk.fault)
+    assert known == (100.0, None, None, "")
 
 
 def test_an_outcome_arrives_whole(line: Line):
@@ -110,20 +117,34 @@ def test_the_end_of_the_pipe_is_told(line: Line):
     assert not line.talk.pump()
 
 
-def test_long_texts_are_cut_and_large_evidence_is_left_out():
-    big = Outcome(
-        kind=OutcomeKind.FAILED, message="m" * 10**6, hint="h" * 10**6, evidence={"transcript": "x" * 10**6}
-    )
-    said = encode_outcome(big)
-    assert len(said) <= LINE_LIMIT
-    assert b"left out: 1" in said
-    assert len(encode_progress(Progress(message="m" * 10**6, session_id="s"))) < LINE_LIMIT
+def test_long_texts_are_cut():
+    (said,) = json.loads(encode_progress(Progress(message="m" * 10**6, session_id="s", turns=2))).values()
+    assert said == dump(Progress(message="m" * 16384, session_id="s", turns=2))
+    (said,) = json.loads(
+        encode_outcome(Outcome(kind=OutcomeKind.FAILED, message="m" * 10**6, hint="h" * 10**6))
+    ).values()
+    assert said == dump(Outcome(kind=OutcomeKind.FAILED, message="m" * 16384, hint="h" * 16384))
+
+
+def with_evidence(evidence):
+    """What an outcome with this evidence is told as, and the line's length."""
+    line = encode_outcome(Outcome(kind=OutcomeKind.FAILED, message="no", evidence=evidence))
+    (said,) = json.loads(line).values()
+    assert said == dump(Outcome(kind=OutcomeKind.FAILED, message="no", evidence=said["evidence"]))
+    return said["evidence"], len(line)
+
+
+def test_evidence_that_is_too_large_is_left_out():
+    _, more = with_evidence({"a": ""})
+    largest = {"a": "x" * (LINE_LIMIT - more)}
+    assert with_evidence(largest) == (largest, LINE_LIMIT)
+    larger = {"a": largest["a"] + "x"}
+    assert with_evidence(larger)[0] == {"evidence": f"left out: {LINE_LIMIT + 1} bytes"}
 
 
 def test_evidence_that_is_no_json_is_left_out_and_said_so():
-    assert b"not JSON serializable" in encode_outcome(
-        Outcome(kind=OutcomeKind.FAILED, evidence={"object": object()})
-    )
+    said, _ = with_evidence({"object": object()})
+    assert said == {"evidence": "left out: Object of type object is not JSON serializable"}
 
 
 def test_an_outcome_of_wrong_fields_is_refused_at_once():

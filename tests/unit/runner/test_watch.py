@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 
@@ -87,6 +86,18 @@ def test_other_children_are_collected_on_the_way(watcher, child):
     assert watcher.watch(seen) is End.EXITED
     with pytest.raises(ChildProcessError):
         os.waitpid(other, 0)
+
+
+@pytest.mark.parametrize("limits", [{}, {"idle_s": 60.0}], ids=str)
+def test_it_sleeps_until_the_next_beat_is_due(watcher, child, keeper, limits):
+    def work():
+        import time
+
+        time.sleep(1)
+
+    now = SystemClock().monotonic()
+    watcher.watch(Child(pid=child(work), streams=(), deadline_s=60, heard=lambda: now, **limits))
+    assert 3 < keeper.beats < 100
 
 
 def test_a_deadline(watcher, child):
@@ -193,6 +204,7 @@ def test_what_the_child_says_is_taken_in_to_the_last_byte(watcher, child):
     # The writing end is still open here, as a survivor's would be: that must not make it wait.
     assert watcher.clear(seen, 0.0) == 0
     assert pipe.data == text
+    assert seen.exit_code == 7
     pipe.close()
 
 
@@ -229,23 +241,3 @@ def test_the_lease_is_kept_while_processes_are_ended(watcher, child, keeper):
     before = keeper.beats
     watcher.clear(seen, 0.2)
     assert keeper.beats > before
-
-
-def test_a_wakeup_is_readable_after_a_childs_death(wakeup, child):
-    import select
-
-    child(lambda: None)
-    assert select.select([wakeup.fd], [], [], 60)[0]
-    wakeup.drain()
-    assert not select.select([wakeup.fd], [], [], 0)[0]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_a_closed_wakeup_gives_everything_back():
-    import signal
-
-    made = Wakeup(heed_term=True)
-    made.close()
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(made.fd)
