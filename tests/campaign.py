@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from datetime import date
 
-__all__ = ["FAST", "FULL", "record", "size"]
+__all__ = ["FAST", "FULL", "record", "sample", "size"]
 
 _FACTOR = int(os.environ.get("AUTOPILOT_TEST_SIZE", "1"))
 
@@ -25,6 +27,13 @@ FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 def size(small: int, full: int) -> int:
     """How many of something: ``small`` by default, ``full`` at the most."""
     return min(small * _FACTOR, full)
+
+
+def sample(names: Iterable[str], count: int) -> list[str]:
+    """All of them at full size; else so many, others on every day."""
+    ordered = sorted(names)
+    first = date.today().toordinal() * count
+    return ordered if FULL else [ordered[(first + offset) % len(ordered)] for offset in range(count)]
 
 
 def record(test: str, campaign: str, **figures: float | str) -> None:

@@ -1,4 +1,4 @@
-"""Running out of what a process may have, on purpose."""
+"""What a process has open, and running out of it on purpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["no_more_files"]
+__all__ = ["no_more_files", "open_below"]
 
 
 @contextmanager
@@ -22,3 +22,16 @@ def no_more_files(spare: int = 0) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_below(folder: str) -> list[str]:
+    """Every file below the folder that this process has open, of those that were deleted, too; Linux only."""
+    targets = (_target(number) for number in os.listdir("/proc/self/fd"))
+    return sorted(target for target in targets if target.startswith(folder))
+
+
+def _target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return ""

@@ -489,7 +489,7 @@ class Control:
 
     def close(self) -> None:
         """Give back what was opened; runners go on."""
-        for name in ("store", "launcher", "plugins", "log"):
+        for name in ("store", "launcher", "plugins", "memory", "log"):
             if name in self.__dict__:
                 self.__dict__[name].close()
 

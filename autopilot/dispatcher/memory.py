@@ -52,6 +52,11 @@ class Memory:
             self._unsaved += 1
             yield record.line
 
+    def close(self) -> None:
+        """Give back what reading the log has opened."""
+        if self._reader is not None:
+            self._reader.close()
+
     def save(self, *, at_least: int = _SAVE_AFTER) -> None:
         """Write the checkpoint when at least so many lines were folded since the last one."""
         if self._unsaved < at_least:

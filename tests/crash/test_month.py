@@ -14,8 +14,7 @@ import tempfile
 import time
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from autopilot.models import LeaseState, Status, Task
 from autopilot.routing.history import History
 from autopilot.store.liveness import BeatWatch
 from autopilot.store.projection import Projector
-from tests.campaign import FAST, FULL, record, size
+from tests.campaign import FAST, FULL, record, sample, size
 from tests.crash.simulation import DISPATCHERS, EXECUTORS, SLOTS, TICK_S, Month
+from tests.exhaustion import open_below
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
 
@@ -64,23 +64,11 @@ def measure(month: Month) -> dict[str, int]:
     files = Counter(where(month, path) for path in Path(month.root.folder).rglob("*") if path.is_file())
     return {
         "rss_kib": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024,
-        "descriptors": descriptors(month.root.folder),
+        "descriptors": len(open_below(month.root.folder)),
         "objects": census([month.dispatchers[0], month.loops[0]]),
         "log_bytes": sum(path.stat().st_size for path in Path(month.root.events).iterdir()),
         **{f"{name}_files": files[name] for name in ("events", "leases", "records", "state", "other")},
     }
-
-
-def descriptors(folder: str) -> int:
-    """How many are open below this folder, of a deleted file, too: those of other tests are not counted."""
-    return sum(target.startswith(folder) for target in map(_target, os.listdir("/proc/self/fd")))
-
-
-def _target(number: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{number}")
-    except OSError:
-        return ""
 
 
 def where(month: Month, path: Path) -> str:
@@ -239,18 +227,22 @@ def beats_are_remembered_for_ever(m: pytest.MonkeyPatch) -> None:
     m.setattr(BeatWatch, "keep_only", lambda *_: None)
 
 
-PLANTS: list[Callable[[pytest.MonkeyPatch], None]] = [beats_are_remembered_for_ever, parked_tasks_are_not_woken]
-SLOW_PLANTS = [claims_of_the_dead_are_left, lost_attempts_are_left, nothing_is_redone]
+PLANTS = {
+    plant.__name__: plant
+    for plant in (
+        beats_are_remembered_for_ever,
+        claims_of_the_dead_are_left,
+        lost_attempts_are_left,
+        nothing_is_redone,
+        parked_tasks_are_not_woken,
+    )
+}
+QUICK = ("beats_are_remembered_for_ever", "parked_tasks_are_not_woken")
 
 
-def chosen() -> list[Callable[[pytest.MonkeyPatch], None]]:
-    """One a day of the quick ones by default."""
-    return [*PLANTS, *SLOW_PLANTS] if FULL else [PLANTS[date.today().toordinal() % len(PLANTS)]]
-
-
-@pytest.mark.parametrize("plant", chosen(), ids=lambda plant: plant.__name__)
-def test_the_month_finds(plant: Any, month: Month, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch)
+@pytest.mark.parametrize("plant", sample(PLANTS if FULL else QUICK, 1))
+def test_the_month_finds(plant: str, month: Month, monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTS[plant](monkeypatch)
     month.fault, month.gap_s = 0.05, 60.0
     with pytest.raises(AssertionError):
         month.run(0.5 * HOUR_S)

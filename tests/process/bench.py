@@ -162,6 +162,17 @@ class Bench:
     def until_done(self) -> None:
         self.until(lambda: set(self.statuses().values()) == {"done"}, "all tasks are done")
 
+    def retry_poison(self) -> None:
+        """When all is at rest: a person tries again what was blocked because its runners died."""
+        self.until(lambda: set(self.statuses().values()) <= {"done", "blocked"}, "all tasks come to rest")
+        for name, status in self.statuses().items():
+            if status == "blocked":
+                reason = self.control().store.record(name).reason
+                assert reason is not None
+                assert reason.code == "poison", reason
+                retried = self.run("task", "retry", name)
+                assert retried.returncode == 0, retried.stderr
+
     def end(self) -> None:
         """After a failed test, too: nothing is left behind."""
         self.go.touch()

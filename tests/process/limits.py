@@ -21,6 +21,9 @@ class Limit:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
 
+    kills = False
+    """Whether runners may die of it again and again, which makes poison of a task by design."""
+
     def unusable(self) -> str:
         """Why it cannot be tried here; empty where it can."""
         return ""
@@ -149,6 +152,7 @@ class Descriptors(Rlimit):
 
 class AddressSpace(Rlimit):
     which = resource.RLIMIT_AS
+    kills = True
 
     def least(self, pid: int) -> int:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import date
 from typing import Any
 
 import pytest
@@ -12,9 +11,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.campaign import FULL, record
+from tests.campaign import record
 
-__all__ = ["Plant", "Plants", "find", "nothing", "run_campaign", "sample"]
+__all__ = ["Plant", "Plants", "find", "nothing", "run_campaign"]
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -46,13 +45,6 @@ def run_campaign(machine: type[RuleBasedStateMachine], runs: int, done: Mapping[
     """Have the machine look for a fault in so many runs. ``done``: what it counted, for the figures."""
     run_state_machine_as_test(machine, settings=settings(_RUNS, max_examples=runs))
     record("T5", machine.__name__, **{name.replace(" ", "_"): count for name, count in done.items()})
-
-
-def sample(mutants: Mapping[str, Plant], count: int) -> list[str]:
-    """All of them at full size; else some, others on every day."""
-    names = sorted(mutants)
-    first = date.today().toordinal() * count
-    return names if FULL else [names[(first + offset) % len(names)] for offset in range(count)]
 
 
 def find(machine: type[RuleBasedStateMachine], name: str, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from autopilot.store import eyes, leasefiles, markdown, projection, protocol, sc
 from autopilot.store.filestore import FileStore
 from autopilot.store.layout import Layout
 from autopilot.system.durable import replace_file
-from tests.property.machines import Plants, find, nothing, sample
+from tests.campaign import sample
+from tests.property.machines import Plants, find, nothing
 from tests.property.test_store_machine import StoreMachine
 
 MUTANTS = Plants()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import format_instant
 from autopilot.testing.stores import gone_owner
-from tests.exhaustion import no_more_files
+from tests.exhaustion import no_more_files, open_below
 
 
 def started(report: Any) -> list[tuple[str, str, int]]:
@@ -369,6 +370,18 @@ def test_a_cancel_written_into_the_file_while_no_dispatcher_looked_stops_the_nex
     arena.tick()
     assert arena.status("one") == "cancelled"
     assert [event["payload"]["by"] for event in arena.events("task.cancel_requested")] == ["the task's file"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_all_that_was_opened_is_given_back(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    arena.end("one")
+    arena.tick()
+    assert open_below(arena.root.folder)
+    arena.control.close()
+    assert open_below(arena.root.folder) == []
 
 
 @pytest.mark.parametrize("spare", range(6))
