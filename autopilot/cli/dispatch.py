@@ -16,7 +16,8 @@ from autopilot.cli.output import Column, print_rows
 from autopilot.cli.waiting import Progress
 
 if TYPE_CHECKING:
-    from autopilot.dispatcher.tick import Dispatcher, TickReport
+    from autopilot.dispatcher.reports import TickReport
+    from autopilot.dispatcher.tick import Dispatcher
 
 __all__ = ["dispatch"]
 

@@ -20,7 +20,8 @@ from autopilot.system.processes import host_id
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
-    from autopilot.dispatcher.tick import Dispatcher, TickReport
+    from autopilot.dispatcher.reports import TickReport
+    from autopilot.dispatcher.tick import Dispatcher
 
 __all__ = ["Loop"]
 
@@ -86,7 +87,7 @@ class Loop:
         return report
 
     def _tick(self) -> TickReport:
-        from autopilot.dispatcher.tick import TickReport
+        from autopilot.dispatcher.reports import TickReport
 
         report, fault = TickReport(), self._no_room()
         try:

@@ -12,6 +12,7 @@ from autopilot.dispatcher.board import ENDED, Board
 from autopilot.dispatcher.endings import backoff_of
 from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
 from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
+from autopilot.dispatcher.reports import Started, TickReport, started_by
 from autopilot.dispatcher.routes import route_class
 from autopilot.dispatcher.spec import protected_touch, running_of, workdir_of
 from autopilot.dispatcher.starting import Starter
@@ -35,43 +36,13 @@ from autopilot.system.processes import identify
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["Dispatcher", "Started", "TickReport"]
+__all__ = ["Dispatcher"]
 
 _ROUTES_AGAIN_S = 30.0
 _GATE_AGAIN_S = 5.0
 _BUSY_AGAIN_S = 1.0
 _PATIENCE_S = 0.25
 """How long one tick of ``run`` may judge tasks before it looks after the running ones again."""
-
-
-@attrs.frozen(kw_only=True)
-class Started:
-    """One attempt that this dispatcher started, or would start in a dry run."""
-
-    task_id: str
-    executor: str
-    attempt: int
-    confidence: float | None
-    reason: str
-
-    def row(self, outcome: str | None = None) -> dict[str, Any]:
-        """As ``dispatch tick -o json`` shows it."""
-        return {**attrs.asdict(self), "outcome": outcome}
-
-
-@attrs.frozen(kw_only=True)
-class TickReport:
-    """What a tick did.
-
-    Attributes:
-        started: attempts that were started.
-        adopted: attempts that had ended and were committed.
-        notes: sentences for the operator, such as why nothing was started.
-    """
-
-    started: tuple[Started, ...] = ()
-    adopted: tuple[Adopted, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class Dispatcher:
@@ -284,7 +255,7 @@ class Dispatcher:
             return None
         if dry_run:
             planned.append(self._as_running(task, decision.executor))
-            return _started(decision, record.token + 1)
+            return started_by(decision, record.token + 1)
         return self._start(task, decision)
 
     def _start(self, task: Task, decision: Decision) -> Started | None:
@@ -303,7 +274,7 @@ class Dispatcher:
         self._control.refresh_history()
         if not self._starter.start(task, lease):
             return None
-        started = self._mine[task.id, lease.token] = _started(decision, lease.token)
+        started = self._mine[task.id, lease.token] = started_by(decision, lease.token)
         return started
 
     def _class_of(self, task: Task) -> tuple[Any, ...]:
@@ -463,13 +434,3 @@ class Dispatcher:
 
 def _may_unblock(record: TaskRecord) -> bool:
     return record.reason is not None and record.reason.code in REMOVABLE
-
-
-def _started(decision: Decision, token: int) -> Started:
-    return Started(
-        task_id=decision.task_id,
-        executor=str(decision.executor),
-        attempt=token,
-        confidence=decision.confidence,
-        reason=decision.reason,
-    )

@@ -11,7 +11,7 @@ from autopilot.cli.taskview import COLUMNS, task_row
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
-    from autopilot.dispatcher.tick import TickReport
+    from autopilot.dispatcher.reports import TickReport
 
 __all__ = ["Narrator"]
 

@@ -13,7 +13,8 @@ import pytest
 
 from autopilot.config.root import Root
 from autopilot.config.settings import DispatcherSettings, Settings
-from autopilot.dispatcher.tick import Dispatcher, TickReport
+from autopilot.dispatcher.reports import TickReport
+from autopilot.dispatcher.tick import Dispatcher
 from autopilot.errors import SetupError
 from autopilot.models import (
     AttemptResult,

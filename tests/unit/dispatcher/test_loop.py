@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autopilot.dispatcher import loop
-from autopilot.dispatcher.tick import TickReport
+from autopilot.dispatcher.reports import TickReport
 from autopilot.errors import StorageError
 
 
