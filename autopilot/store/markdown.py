@@ -18,6 +18,7 @@ from typing import NamedTuple
 from autopilot.errors import BusyError, TaskFormatError
 from autopilot.models import InvalidTask, Task
 from autopilot.store.layout import Kept, Layout, is_task_name
+from autopilot.store.summaries import mark_of
 from autopilot.system.durable import EXHAUSTED, create_file, storage_error, sync_folder, write_temporary
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
@@ -170,6 +171,10 @@ class MarkdownFiles:
         ours: tuple[bytes, ...] = (new, before.data)
         try:
             _copy_mode(temporary, before.status)
+            if mark_of(os.lstat(path)) != mark_of(before.status):
+                # Saved while we worked. Seen here already, it needs no exchange, in the instant of which people
+                # would read our text in the place of theirs.
+                return False
             failpoint(f"{point}.swap")
             if not exchange(temporary, path):
                 return _replace_unchanged(temporary, path, before.data)

@@ -268,6 +268,28 @@ def test_a_person_who_saves_again_and_again_keeps_every_last_word(files, layout,
 
 
 @linux
+def test_a_save_that_is_seen_in_time_needs_no_exchange(files, layout, monkeypatch):
+    """In its instant people would read our text in the place of theirs."""
+    path = path_of(layout)
+    save(path, text_of("one"))
+    exchanged = []
+    real = module.exchange
+    monkeypatch.setattr(module, "exchange", lambda one, other: exchanged.append(other) or real(one, other))
+    saves = iter([text_of("one", title="Theirs")])
+
+    def claimed_after_a_save(data):
+        for text in saves:
+            save(path, text)
+        return to_claimed(data)
+
+    new = files.rewrite("one", claimed_after_a_save, point="p")
+    assert b"title: Theirs" in new
+    assert bytes_of(path) == new
+    assert exchanged == [path]
+    assert os.listdir(layout.tasks) == ["one.md"]
+
+
+@linux
 def test_two_saves_around_the_exchange_are_both_kept(files, layout, monkeypatch, faults):
     path = path_of(layout)
     save(path, text_of("one"))
