@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,12 @@ def test_what_does_not_fit_is_not_recorded(head, tail):
     head.write(TAIL)
     head.write(tail)
     assert head.read() == TAIL
+
+
+def test_a_forged_record_is_read_as_it_is(head, tmp_path):
+    body = struct.pack("<QQQ32s27s", 1, 2, 3, bytes(32), b"\xff" * 27)
+    Path(tmp_path, "events.head").write_bytes(body + struct.pack("<I", zlib.crc32(body)))
+    assert head.read() == Tail(1, 2, 3, GENESIS, "\ufffd" * 27)
 
 
 def test_a_link_is_not_followed(head, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from autopilot.errors import StorageError
 from autopilot.events.head import GENESIS, Tail
-from autopilot.events.segments import open_reading, origin, raise_storage
+from autopilot.events.segments import line_start, open_reading, origin, raise_storage
 
 
 def first(payload: str, event_type: str = "log.rotated", prev: str = GENESIS) -> bytes:
@@ -40,6 +40,18 @@ def test_the_first_line_says_where_the_log_stood_before_it(tmp_path, content, be
     (tmp_path / "segment").write_bytes(content)
     fd = open_reading(str(tmp_path / "segment"))
     assert origin(fd) == before
+    os.close(fd)
+
+
+@pytest.mark.parametrize("first", [0, 1, 4095, 4096, 4097])
+@pytest.mark.parametrize("second", [1, 2, 4095, 4096, 4097, 4096 + 256 * 1024, 4097 + 256 * 1024])
+def test_a_line_starts_after_the_newline_before_it(tmp_path, first, second):
+    """Also where that newline is the first byte of what is read at once."""
+    (tmp_path / "segment").write_bytes(b"x" * first + b"\n" + b"y" * second)
+    fd = open_reading(str(tmp_path / "segment"))
+    assert line_start(fd, first + 1 + second) == first + 1
+    assert line_start(fd, first + 1) == first + 1
+    assert line_start(fd, first) == 0
     os.close(fd)
 
 
