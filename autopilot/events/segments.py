@@ -60,9 +60,10 @@ def closed_numbers(folder: str) -> list[int]:
 
 def raise_storage(fault: OSError, path: str, verb: str = "write") -> NoReturn:
     """Raise a StorageError for any fault of the operating system about ``path``."""
-    found = storage_error(fault, path)
-    hint = found.hint if isinstance(found, StorageError) else ""
-    raise StorageError(f"cannot {verb} {path}: {fault.strerror or fault}", hint=hint) from fault
+    found = storage_error(fault, path, verb)
+    if isinstance(found, StorageError):
+        raise found from fault
+    raise StorageError(f"cannot {verb} {path}: {fault.strerror or fault}") from fault
 
 
 def refuse_link(folder: str) -> None:

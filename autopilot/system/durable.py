@@ -60,11 +60,10 @@ EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 def storage_error(fault: OSError, path: str, verb: str = "write") -> OSError | StorageError:
     """Turn an OSError that a disk or system gives for reasons of its own, and may not give the next time, into a
     StorageError with a hint; others come back as they are."""
-    if fault.errno not in _STORAGE:
+    number = fault.errno
+    if number is None or number not in _STORAGE:
         return fault
-    return StorageError(
-        f"cannot {verb} {path}: {os.strerror(fault.errno or 0)}", hint=_HINTS.get(fault.errno or 0, "")
-    )
+    return StorageError(f"cannot {verb} {path}: {os.strerror(number)}", hint=_HINTS.get(number, ""))
 
 
 def sync_folder(folder: str, *, sync: bool = True) -> None:
@@ -96,7 +95,7 @@ def ensure_folder(path: str, *, sync: bool = False) -> None:
         except OSError as fault:
             # Whatever the errno, and be it ENOENT under /proc: no folder can be made here.
             raise StorageError(
-                f"cannot make the folder {folder}: {os.strerror(fault.errno or 0)}",
+                f"cannot make the folder {folder}: {fault.strerror}",
                 hint=_HINTS.get(fault.errno or 0, "name another folder, with --root for the root"),
             ) from fault
         sync_folder(os.path.dirname(folder) or ".", sync=sync)

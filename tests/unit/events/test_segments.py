@@ -58,7 +58,7 @@ def test_a_line_starts_after_the_newline_before_it(tmp_path, first, second):
 @pytest.mark.parametrize(
     "fault, message, hint",
     [
-        (OSError(errno.ENOSPC, "full"), "cannot read here: full", "free some space"),
+        (OSError(errno.ENOSPC, "full"), "cannot read here: No space left on device", "free some space"),
         (OSError(errno.EISDIR, "a folder"), "cannot read here: a folder", ""),
         (OSError("odd"), "cannot read here: odd", ""),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 
 import pytest
@@ -18,6 +19,7 @@ from autopilot.system.durable import (
     replace_file,
     storage_error,
     sync_folder,
+    write_temporary,
 )
 
 WRITING = ("opened", "write", "written", "synced")
@@ -116,7 +118,7 @@ class TestFolders:
 
     def test_a_relative_path(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        ensure_folder("here/there")
+        ensure_folder("here/there", sync=True)
         assert (tmp_path / "here/there").is_dir()
 
     def test_somebody_else_makes_it_meanwhile(self, tmp_path, monkeypatch):
@@ -132,9 +134,24 @@ class TestFolders:
 
     def test_a_file_in_the_way(self, tmp_path):
         (tmp_path / "a").touch()
-        with pytest.raises(StorageError, match="cannot make the folder") as caught:
+        with pytest.raises(StorageError) as caught:
             ensure_folder(f"{tmp_path}/a/b")
+        assert str(caught.value) == f"cannot make the folder {tmp_path}/a/b: Not a directory"
         assert "another folder" in caught.value.hint
+
+    def test_a_full_disk(self, tmp_path, monkeypatch):
+        def refuse(*given):
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr("os.mkdir", refuse)
+        with pytest.raises(StorageError, match=r"cannot make the folder .*/a: full") as caught:
+            ensure_folder(f"{tmp_path}/a")
+        assert "free some space" in caught.value.hint
+
+    def test_a_file_is_none(self, tmp_path):
+        (tmp_path / "a").touch()
+        with pytest.raises(NotADirectoryError):
+            sync_folder(f"{tmp_path}/a")
 
     def test_syncing_gives_the_descriptor_back_when_it_fails(self, tmp_path, monkeypatch):
         opened = []
@@ -148,6 +165,20 @@ class TestFolders:
             sync_folder(str(tmp_path))
         with pytest.raises(OSError, match="Bad file"):
             os.fstat(opened[0])
+
+
+class TestTemporary:
+    def test_its_name_is_hidden_and_tells_whose_it_is(self, tmp_path):
+        name = write_temporary(f"{tmp_path}/a", b"data", "p", False, 0o600)
+        assert re.fullmatch(rf"{tmp_path}/\.a\.{os.getpid()}\.[0-9a-f]{{8}}\.tmp", name)
+
+    @pytest.mark.parametrize("make", [os.mkdir, lambda name: os.symlink("elsewhere", name)])
+    def test_a_name_that_is_taken_is_not_used(self, tmp_path, monkeypatch, make):
+        monkeypatch.setattr("os.urandom", bytes)
+        make(f"{tmp_path}/.a.{os.getpid()}.00000000.tmp")
+        with pytest.raises(FileExistsError):
+            write_temporary(f"{tmp_path}/a", b"data", "p", False, 0o600)
+        assert len(os.listdir(tmp_path)) == 1
 
 
 def test_reading_follows_no_link_and_stops_at_the_limit(tmp_path):
@@ -174,10 +205,15 @@ def test_removing_tells_whether_there_was_something(tmp_path, synced):
 def test_faults_of_the_disk_are_named_with_their_path(number):
     fault = storage_error(OSError(number, "x"), "/some/path")
     assert isinstance(fault, StorageError)
-    assert "/some/path" in str(fault)
-    assert os.strerror(number) in str(fault)
+    assert str(fault) == f"cannot write /some/path: {os.strerror(number)}"
+    assert bool(fault.hint) is (number not in (errno.EIO, errno.EFBIG))
 
 
-def test_other_faults_are_not():
-    fault = OSError(errno.EINTR, "x")
+@pytest.mark.parametrize("number, hint", [(errno.EROFS, "--root"), (errno.EMFILE, "`ulimit -n`")])
+def test_what_helps_is_said(number, hint):
+    assert hint in storage_error(OSError(number, "x"), "/some/path").hint
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EINTR, "x"), OSError("without a number")])
+def test_other_faults_are_not(fault):
     assert storage_error(fault, "/some/path") is fault

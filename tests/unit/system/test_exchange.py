@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,8 +34,11 @@ def test_two_names_are_swapped(pair):
 @linux
 def test_a_missing_name_is_an_error_and_nothing_happens(pair, tmp_path):
     one, _ = pair
-    with pytest.raises(FileNotFoundError):
-        exchange(one, str(tmp_path / "missing"))
+    missing = str(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError) as caught:
+        exchange(one, missing)
+    assert (caught.value.filename, caught.value.filename2) == (one, missing)
+    assert caught.value.strerror == "No such file or directory"
     assert os.listdir(tmp_path).count("one") == 1
 
 
@@ -72,6 +78,25 @@ def test_a_writer_is_seen_as_long_as_it_has_the_file_open(tmp_path):
 
 
 @linux
+def test_a_writer_who_comes_at_that_moment_ends_nobody_and_need_not_wait(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_text("x")
+    reader = os.open(path, os.O_RDONLY)
+    signals, real = [], fcntl.fcntl
+
+    def watching(fd, operation, value):
+        signals.append(real(fd, fcntl.F_GETSIG))
+        return real(fd, operation, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.fcntl", watching)
+        assert being_written(reader) is False
+    assert signals[-1] == signal.SIGURG, "which is ignored by default"
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    os.close(reader)
+
+
+@linux
 def test_a_writer_in_another_process_is_seen(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")
@@ -85,11 +110,12 @@ def test_a_writer_in_another_process_is_seen(tmp_path):
     os.close(reader)
 
 
-def test_false_where_it_cannot_be_asked(tmp_path, monkeypatch):
+@pytest.mark.parametrize("has", [None, SimpleNamespace()])
+def test_false_where_it_cannot_be_asked(tmp_path, monkeypatch, has):
     path = tmp_path / "file"
     path.write_text("x")
     reader = os.open(path, os.O_RDONLY)
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(module, "fcntl", has)
     with open(path, "a"):
         assert being_written(reader) is False
     os.close(reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -46,8 +47,8 @@ def test_whoever_waits_too_long_is_told_for_what(path):
     with FileLock(path)(), pytest.raises(BusyError, match="locked by another process") as found:
         with FileLock(path, timeout=0.02)():
             pass
-    assert path in str(found.value)
-    assert found.value.hint
+    assert str(found.value) == f"{path} is locked by another process for more than 0.02 s"
+    assert "doctor" in found.value.hint
 
 
 def test_a_lock_of_a_process_that_dies_is_free(path):
@@ -67,9 +68,21 @@ def test_its_file_is_private_and_stays(path):
 def test_a_symlink_in_its_place_is_not_followed(path, tmp_path):
     os.makedirs(os.path.dirname(path))
     os.symlink(tmp_path / "elsewhere", path)
-    with pytest.raises(StorageError), FileLock(path)():
+    with pytest.raises(StorageError, match=f"cannot write {path}:"), FileLock(path)():
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("timeout", [None, 1.0])
+def test_a_file_system_without_locks_is_named(path, timeout, monkeypatch):
+    def refuse(fd, operation):
+        raise OSError(errno.ENOLCK, "none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", refuse)
+        with pytest.raises(StorageError, match=f"cannot write {path}: No locks") as found:
+            FileLock(path, timeout=timeout).__enter__()
+    assert "local disk" in found.value.hint
 
 
 def delete_file(path: str) -> None:
