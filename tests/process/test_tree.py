@@ -161,6 +161,19 @@ def test_excluded_children_are_neither_killed_nor_waited_for(tmp_path, tag):
     assert living(tag) == []
 
 
+def test_all_but_excluded_children_go(tag):
+    def work():
+        kept, other = (subprocess.Popen(["sleep", f"1000.{tag}"]) for _ in range(2))
+        report = kill_tree(grace_s=0, clock=SystemClock(), exclude={kept.pid})
+        left = living(tag)
+        kept.kill()
+        kept.wait()
+        said = [report.killed, report.forced, report.survivors]
+        return [*said, report.exit_codes == {other.pid: -signal.SIGKILL}, left == [kept.pid]]
+
+    assert in_reaper(work) == [1, 1, [], True, True]
+
+
 def test_the_caller_is_called_while_it_waits(tmp_path, tag):
     def work():
         start(argv_of(SHAPES["ignores_term"], tmp_path, tag), cwd="/", environment=ENVIRONMENT)
@@ -258,6 +271,23 @@ def test_who_is_named_while_the_others_are_stopped_goes_with_them(tag):
     assert (report.killed, report.forced, report.survivors) == (3, 3, [])
     assert len(asked) == 3, "until it named nobody new"
     assert [process.wait() for process in (known, young, younger)] == [-9] * 3
+
+
+class Slow(SystemClock):
+    """A hundredth of a second for a second: whoever heeds a signal does so within any grace."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() / 100
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_known_processes_are_asked_first(tag, stopped):
+    known = subprocess.Popen(["sleep", f"1000.{tag}"])
+    if stopped:
+        known.send_signal(signal.SIGSTOP)
+    report = kill_processes([identify(known.pid)], clock=Slow(), grace_s=0.5)
+    assert (report.killed, report.forced, report.survivors) == (1, 0, [])
+    assert known.wait() == -signal.SIGTERM
 
 
 def test_processes_of_elsewhere_are_left_alone(tag):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from autopilot.system import tree
 from autopilot.system.clock import SystemClock
 from autopilot.system.process_table import row_of
-from autopilot.system.tree import become_subreaper, kill_tree, set_not_dumpable
+from autopilot.system.tree import become_subreaper, die_with_parent, kill_tree, set_not_dumpable
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +70,25 @@ def test_not_dumpable_closes_the_environment():
     assert in_child(work) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_who_asks_for_it_dies_with_its_parent():
+    def work():
+        assert become_subreaper()
+        reading, writing = os.pipe()
+        parent = os.fork()
+        if parent == 0:
+            if os.fork() == 0:
+                os.write(writing, b"1" if die_with_parent() else b"0")
+                signal.alarm(20)
+                signal.pause()
+            asked = os.read(reading, 1)
+            os._exit(0 if asked == b"1" else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(parent, 0)[1]) == 0
+        return 0 if os.waitstatus_to_exitcode(os.wait()[1]) == -signal.SIGKILL else 1
+
+    assert in_child(work) == 0
+
+
 def test_elsewhere_there_is_no_subreaper(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not become_subreaper()
@@ -82,7 +102,10 @@ def test_a_refusing_kernel(monkeypatch):
     assert not become_subreaper()
 
 
-def test_a_reused_pid_is_not_signalled():
+@pytest.mark.parametrize("pidfds", [True, False])
+def test_a_reused_pid_is_not_signalled(monkeypatch, pidfds):
+    if not pidfds:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
     process = subprocess.Popen(["sleep", "1000"])
     try:
         row = row_of(process.pid)
@@ -118,8 +141,6 @@ def test_a_clock_that_runs_out_ends_the_wait():
         become_subreaper()
         child = os.fork()
         if child == 0:
-            import signal
-
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             while True:
                 signal.pause()
