@@ -32,6 +32,13 @@ def test_two_names_are_swapped(pair):
 
 
 @linux
+def test_relative_names_are_those_of_the_working_folder(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert exchange("one", "two") is True
+    assert (tmp_path / "one").read_text() == "2"
+
+
+@linux
 def test_a_missing_name_is_an_error_and_nothing_happens(pair, tmp_path):
     one, _ = pair
     missing = str(tmp_path / "missing")

@@ -71,6 +71,15 @@ def test_not_dumpable_closes_the_environment():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_the_kernel_says_that_it_is_not_dumpable():
+    import ctypes
+
+    get_dumpable = 3
+    assert in_child(lambda: ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0)) == 1
+    assert in_child(lambda: set_not_dumpable() and ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0)) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
 def test_who_asks_for_it_dies_with_its_parent():
     def work():
         assert become_subreaper()
@@ -127,6 +136,11 @@ def test_a_process_of_another_user_is_not_ours_to_signal(monkeypatch):
     row = row_of(os.getpid())
     monkeypatch.setattr(tree.signal, "pidfd_send_signal", refuse)
     assert row is not None and not tree._signal_row(row, 0)
+
+
+def test_without_children_no_process_is_looked_at(monkeypatch):
+    monkeypatch.setattr(tree, "descendant_rows", None)
+    assert in_child(lambda: kill_tree(grace_s=1.0, clock=SystemClock()) != tree.KillReport()) == 0
 
 
 def test_a_clock_that_runs_out_ends_the_wait():
