@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import time
+import types
 
 import pytest
 
@@ -33,6 +34,8 @@ def run(work, setting):
         child = fork_child(work, setting)
     finally:
         sys.stdout, sys.stderr = ours
+    assert not os.get_blocking(child.talk)
+    assert not os.get_blocking(child.log)
     code = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
     said, printed = (os.read(fd, 65536) for fd in (child.talk, child.log))
     child.close()
@@ -96,15 +99,29 @@ def test_a_fork_that_fails_leaves_no_descriptor(setting, monkeypatch):
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_low_descriptors_are_no_trouble(setting):
+@pytest.mark.parametrize("lowest", [0, 1, 2, 3, 4])
+def test_whatever_numbers_its_pipes_have_it_keeps_four_descriptors(tmp_path, lowest):
     """Where a standard stream was closed, a pipe may get its number."""
-    saved = os.dup(0)
-    os.close(0)
-    try:
-        assert run(lambda say: say(b"heard") or 0, setting)[:2] == (0, b"heard")
-    finally:
-        os.dup2(saved, 0)
-        os.close(saved)
+
+    def work(say):
+        os.write(1, b"one ")
+        os.write(2, b"two")
+        fds = " ".join(sorted(os.listdir("/proc/self/fd")))  # with that of this look
+        say(f"{fds} {os.readlink('/proc/self/fd/0')} {os.get_inheritable(3)}".encode())
+        return 0
+
+    runner = os.fork()
+    if runner == 0:
+        try:
+            os.closerange(lowest, 256)
+            child = fork_child(work, Setting({}, str(tmp_path), types.SimpleNamespace(close=lambda: None)))
+            os.waitpid(child.pid, 0)
+            found = os.read(child.talk, 100), os.read(child.log, 100)
+            (tmp_path / "found").write_bytes(b" ".join(found))
+        finally:
+            os._exit(0)
+    os.waitpid(runner, 0)
+    assert (tmp_path / "found").read_text() == "0 1 2 3 4 /dev/null False one two"
 
 
 def test_a_child_dies_with_its_parent(tmp_path):

@@ -57,6 +57,16 @@ def test_what_was_there_before_is_kept_until_it_is_compared(place):
     assert [path.name for path in (place / "run").iterdir()] == ["changes.json"]
 
 
+def test_a_ledger_that_is_gone_costs_the_list(place, capsys):
+    evidence = look(place)
+    (place / "run" / "before.manifest").unlink()
+    (place / "work" / "b").touch()
+    assert evidence.gather() == ((), ())
+    noted = json.loads((place / "run" / "changes.json").read_text())
+    assert noted == {"changed": [], "count": 0, "violations": {}}
+    assert "t.1: what changed in the workspace is not listed: " in capsys.readouterr().err
+
+
 def test_autopilots_own_folder_is_left_out(place):
     (place / "root" / "run").mkdir()
     evidence = look(place, workdir=str(place), run_dir=str(place / "root" / "run"), protected=("**",))

@@ -33,7 +33,17 @@ def test_the_launchers_word_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"runner_exit": 1}', '{"runner_exit": [], "orphans_killed": 1}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"runner_exit": 1}',
+        '{"runner_exit": [], "orphans_killed": 1}',
+        " " * 4 * 1024 * 1024 + '{"runner_exit": 1, "orphans_killed": 1}',
+    ],
+    ids=lambda text: text[:40],
 )
 def test_a_damaged_word_is_none(tmp_path, text):
     (tmp_path / "reaped.json").write_text(text)

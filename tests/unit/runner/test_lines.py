@@ -39,7 +39,7 @@ def test_rubbish_is_dropped_and_the_next_message_understood(rubbish, message):
 
 
 def test_a_line_is_ascii_whatever_it_holds():
-    assert encode_line({"a": "\u2028\n\xe9"}).decode("ascii").count("\n") == 1
+    assert encode_line({"a": "\u2028\n\xe9", "b": [1, 2]}) == b'{"a":"\\u2028\\n\\u00e9","b":[1,2]}\n'
 
 
 def test_a_long_line_is_dropped_without_being_kept():
@@ -47,6 +47,12 @@ def test_a_long_line_is_dropped_without_being_kept():
     for _ in range(50):
         assert reader.feed(b"x" * 90) == []
     assert reader.feed(b'\n{"a":1}\n') == [{"a": 1}]
+    assert reader.dropped == 1
+
+
+def test_the_end_of_a_long_line_is_no_message():
+    reader = LineReader(-1, limit=100)
+    assert reader.feed(b"x" * 101) == reader.feed(b'{"a":1}\n') == []
     assert reader.dropped == 1
 
 

@@ -53,6 +53,14 @@ def test_a_flood_is_cut_in_the_middle(tmp_path):
     assert (tmp_path / "log").stat().st_size < 70 * 1024
 
 
+def test_what_is_told_of_a_long_output_is_short(tmp_path):
+    sink = Sink(str(tmp_path / "log"), Redactor({}), 8 * 1024 * 1024)
+    for _ in range(1000):
+        sink.write(b"flood " * 100)
+    assert 5 * 16384 <= len(sink.close()) < 5 * 16384 + 700
+    assert (tmp_path / "log").stat().st_size == 600_000
+
+
 def test_a_secret_is_found_though_somebody_else_prints_in_the_middle_of_it(tmp_path):
     secret = b"abcdefgh12345678"
     for cut in range(len(secret) + 1):

@@ -183,7 +183,19 @@ def test_a_launcher_that_says_nothing_for_the_time_of_a_lease_is_ended_and_nobod
     os.kill(runner.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"boot": "another", "monotonic": 1}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        '{"boot": "another", "monotonic": 1}',
+        f'{{"boot": "{boot_id()}"}}',
+        " " * 4096 + f'{{"boot": "{boot_id()}", "monotonic": 1}}',
+    ],
+    ids=lambda text: text[:40],
+)
 def test_a_damaged_note_of_the_first_try_is_replaced(run_dir, sleeper, text):
     guardian = identify(sleeper().pid)
     with open(f"{run_dir}/reclaim.json", "w") as file:

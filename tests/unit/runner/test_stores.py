@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from autopilot.errors import SetupError
+from autopilot.errors import SetupError, StorageError
 from autopilot.events.log import EventLog
 from autopilot.hookspecs import hookimpl
 from autopilot.models import AttemptSpec, Event, EventDraft, PluginRef, TaskDraft
@@ -59,6 +59,15 @@ def test_a_fact_goes_into_the_log_with_its_secrets_hidden_and_stops_nothing(tmp_
     (tmp_path / "events").rename(tmp_path / "before")
     (tmp_path / "events").write_text("in the way")
     tell(EventDraft(event_type="lease.stale"))
+
+
+@pytest.mark.parametrize("fault", [StorageError("full"), OSError(28, "full")])
+def test_a_log_that_refuses_a_fact_stops_nothing(tmp_path, monkeypatch, fault):
+    def refuse(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(EventLog, "append", refuse)
+    Publisher(spec(tmp_path), Redactor(), SystemClock()).tell(EventDraft(event_type="lease.stale"))
 
 
 @pytest.mark.parametrize("url", ["file:", "", "file:a:b"])
