@@ -46,7 +46,9 @@ def _options(names: list[str]) -> argparse.Namespace:
 
 def _scope(name: str, scope: dict[str, Any], options: argparse.Namespace) -> int:
     place = REPOSITORY / "build" / "mutation" / name
-    everything = build(REPOSITORY, place / "tree", scope["mutate"], options.file)
+    # A report must not take the tree away from a run that is on its way.
+    tree = place / ("report" if options.report else "tree")
+    everything = build(REPOSITORY, tree, scope["mutate"], options.file)
     mutants = [mutant for mutant in _sample(everything, options.sample) if options.change in mutant.change]
     known = _known(place, mutants)
     pending = [m for m in mutants if m not in known or (options.again and known[m] in ("survived", "unreached"))]
