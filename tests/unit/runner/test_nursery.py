@@ -162,6 +162,7 @@ def test_ends_for_a_dispatcher_that_is_gone_are_dropped(launcher, tmp_path):
     nursery.socket.close()
     (tmp_path / "a").touch()
     time.sleep(0.1)
+    assert os.waitpid(nursery.pid, os.WNOHANG) == (0, 0)
     (tmp_path / "b").touch()
     assert os.waitstatus_to_exitcode(os.waitpid(nursery.pid, 0)[1]) == 0
 

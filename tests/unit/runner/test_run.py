@@ -254,7 +254,10 @@ def test_what_an_attempt_came_to_is_reported_whole(tmp_path, monkeypatch):
         (tmp_path / "work" / "made").touch()
         return outcome
 
+    began = time.monotonic()
     result = in_a_runner(spec, monkeypatch, Acting(act), clock=JumpingClock([0, 1]))
+    assert 0.2 <= result.duration_s <= time.monotonic() - began
+    assert result.duration_s == round(result.duration_s, 3)
     (verdict,) = result.verdicts
     assert attrs.evolve(verdict, duration_s=0.0) == Verdict(name="touch verified", ok=True, exit_code=0)
     assert attrs.evolve(result, verdicts=(), duration_s=0.0) == AttemptResult(
