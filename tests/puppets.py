@@ -9,12 +9,12 @@ from autopilot.config.root import Root
 from autopilot.config.settings import Settings
 from autopilot.dispatcher.control import Control
 from autopilot.executors.contract import AttemptContext, Executor
-from autopilot.models import ExecutorInfo, Health, Outcome, PluginRef
+from autopilot.models import AttemptSpec, ExecutorInfo, Health, Lease, Outcome, PluginRef
 from autopilot.plugins.executors import LoadedExecutor
 from autopilot.plugins.manager import PluginManager
 from autopilot.system.clock import Clock
 
-__all__ = ["Puppet", "control_of", "puppet"]
+__all__ = ["Puppet", "Stage", "control_of", "puppet"]
 
 
 class Puppet(Executor):
@@ -51,15 +51,42 @@ def puppet(
     )
 
 
+class Stage:
+    """In place of a launcher: what it starts, a subclass says; its runners have ended when ``start`` returns."""
+
+    def start(self, spec: AttemptSpec, lease: Lease) -> None:
+        raise NotImplementedError
+
+    def poll(self) -> list[Any]:
+        return []
+
+    def has(self, task_id: str, token: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 def control_of(
-    root: Root, *, clock: Clock, settings: Settings, executors: Mapping[str, LoadedExecutor], launcher: Any
+    root: Root,
+    *,
+    clock: Clock,
+    settings: Settings,
+    executors: Mapping[str, LoadedExecutor],
+    launcher: Any,
+    made: bool = True,
 ) -> Control:
-    """A control plane as a new process would have it, with a real store, log and router."""
+    """A control plane as a new process would have it, with a real store, log and router.
+
+    Args:
+        made: make the root's folders, too.
+    """
     control = Control(root, clock=clock, environ={})
     parts = control.__dict__
     parts["settings"] = settings
     parts["plugins"] = PluginManager(settings.plugins, found=[])
     parts["executors"] = executors
     parts["launcher"] = launcher
-    control.ensure_root()
+    if made:
+        control.ensure_root()
     return control

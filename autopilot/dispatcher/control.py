@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autopilot.config.root import Root
 from autopilot.dispatcher.parts import Parts
 from autopilot.models import (
     AttemptResult,
@@ -24,7 +23,6 @@ from autopilot.models import (
     TaskDraft,
     TaskRecord,
 )
-from autopilot.system.clock import Clock
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.gates import Running
@@ -41,19 +39,9 @@ _HEALTH_S = 2.0
 
 
 class Control(Parts):
-    """One root with all of its parts.
+    """One root with all of its parts; see ``Parts`` for what it is made of."""
 
-    Args:
-        root: where everything lies; it need not exist for reading.
-        environ: what executors' programs are looked up in and get their variables from.
-    """
-
-    def __init__(
-        self, root: Root, *, clock: Clock | None = None, environ: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(root, clock=clock, environ=environ)
-        self._healths: dict[str, tuple[float, Health]] = {}
-        self._executor_marks: tuple[Any, ...] = ()
+    _executor_marks: tuple[Any, ...] = ()
 
     # ---------------------------------------------------------------- holds
 
@@ -176,6 +164,10 @@ class Control(Parts):
         if known is None or fresh or now - known[0] > _HEALTH_S:
             known = self._healths[name] = (now, self._probes.get(loaded.executor, fresh=fresh))
         return known[1]
+
+    @cached_property
+    def _healths(self) -> dict[str, tuple[float, Health]]:
+        return {}
 
     @cached_property
     def _probes(self) -> ProbeCache:

@@ -15,7 +15,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import attrs
 
@@ -41,7 +40,7 @@ from autopilot.system import failpoints
 from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import render
 from autopilot.testing.stores import FakeClock, gone_owner
-from tests.puppets import control_of, puppet
+from tests.puppets import Stage, control_of, puppet
 
 __all__ = ["DISPATCHERS", "END", "EXECUTORS", "SLOTS", "TICK_S", "Month"]
 
@@ -76,7 +75,7 @@ class Runner:
     beats: bool = True
 
 
-class Stage:
+class MonthStage(Stage):
     """The launcher of one dispatcher."""
 
     def __init__(self, month: Month) -> None:
@@ -84,15 +83,6 @@ class Stage:
 
     def start(self, spec: AttemptSpec, lease: Lease) -> None:
         self._month.begin(lease)
-
-    def poll(self) -> list[Any]:
-        return []
-
-    def has(self, task_id: str, token: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class Month:
@@ -207,7 +197,7 @@ class Month:
             clock=self.clock,
             settings=SETTINGS,
             executors=self.executors,
-            launcher=Stage(self),
+            launcher=MonthStage(self),
         )
 
     def _open_dispatcher(self, index: int | None = None) -> None:

@@ -16,26 +16,20 @@ from typing import Any
 
 from autopilot.config.root import Root
 from autopilot.config.settings import DispatcherSettings, EventSettings, Settings
-from autopilot.dispatcher.control import Control
 from autopilot.dispatcher.tick import Dispatcher
 from autopilot.errors import AutopilotError, StorageError
-from autopilot.executors.contract import AttemptContext, Executor
 from autopilot.models import (
     AttemptResult,
     AttemptSpec,
     EventDraft,
-    ExecutorInfo,
-    Health,
     Lease,
     Outcome,
     OutcomeKind,
-    PluginRef,
     TaskDraft,
 )
-from autopilot.plugins.executors import LoadedExecutor
-from autopilot.plugins.manager import PluginManager
 from autopilot.system.clock import SystemClock
 from autopilot.system.processes import identify
+from tests.puppets import Stage, control_of, puppet
 
 __all__ = ["BODY", "World", "notes", "text"]
 
@@ -66,20 +60,7 @@ def notes(path: Path) -> list[list[Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-class Puppet(Executor):
-    """An executor that never really runs."""
-
-    name = "hand"
-    capabilities = frozenset({"code", "shell"})
-
-    def probe(self) -> Health:
-        return Health(ok=True, reason="ready")
-
-    def run(self, context: AttemptContext) -> Outcome:
-        raise NotImplementedError
-
-
-class Hands:
+class Hands(Stage):
     """A launcher whose runner is this process.
 
     Attributes:
@@ -119,16 +100,6 @@ class Hands:
                 self._world.ack("reported", begun.task_id, begun.token, str(outcome.kind))
                 return
 
-    def poll(self) -> list[Any]:
-        return []
-
-    def has(self, task_id: str, token: int) -> bool:
-        """All runners have ended before ``start`` returns."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
 
 class World:
     """One root as a new process sees it."""
@@ -138,18 +109,19 @@ class World:
         self.ran = folder / "ran"
         self.acks = folder / "acks"
         self.root = Root(str(folder / ".autopilot"))
-        self.control = Control(self.root, clock=SystemClock(), environ={})
         self.hands = Hands(self)
-        settings = Settings(
-            durability=durability,
-            dispatcher=DispatcherSettings(max_active=3, backoff_s=0, backoff_max_s=0),
-            events=EventSettings(segment_mib=SEGMENT_BYTES / 1024 / 1024),
+        self.control = control_of(
+            self.root,
+            clock=SystemClock(),
+            settings=Settings(
+                durability=durability,
+                dispatcher=DispatcherSettings(max_active=3, backoff_s=0, backoff_max_s=0),
+                events=EventSettings(segment_mib=SEGMENT_BYTES / 1024 / 1024),
+            ),
+            executors={"hand": puppet("hand", "code", "shell")},
+            launcher=self.hands,
+            made=False,
         )
-        parts = self.control.__dict__
-        parts["settings"] = settings
-        parts["plugins"] = PluginManager(settings.plugins, found=[])
-        parts["executors"] = {"hand": _loaded(Puppet())}
-        parts["launcher"] = self.hands
         self.dispatcher = Dispatcher(self.control)
 
     def ack(self, *words: object) -> None:
@@ -194,11 +166,3 @@ class World:
     def close(self) -> None:
         self.control.close()
         self.control.log.close()
-
-
-def _loaded(executor: Executor) -> LoadedExecutor:
-    return LoadedExecutor(
-        executor=executor,
-        info=ExecutorInfo(name=executor.name, capabilities=executor.capabilities),
-        plugin=PluginRef(name=executor.name, value="nowhere"),
-    )

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
 from unittest import mock
 
 import attrs
@@ -34,7 +33,7 @@ from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import render
 from autopilot.testing.stores import FakeClock
 from tests.property.dispatch_model import Key, Trail
-from tests.puppets import control_of, puppet
+from tests.puppets import Stage, control_of, puppet
 
 __all__ = ["SLOTS", "Runner", "Seat", "World"]
 
@@ -70,7 +69,7 @@ class Runner:
         return self.alive and self.lease.state is LeaseState.STARTED
 
 
-class Seat:
+class Seat(Stage):
     """One dispatcher and its launcher. ``refuses``: no runner can be forked; ``silent``: one is, and is gone."""
 
     def __init__(self, world: World) -> None:
@@ -100,12 +99,6 @@ class Seat:
 
     def has(self, task_id: str, token: int) -> bool:
         return any(runner.key == (task_id, token) and runner.alive for runner in self.world.runners)
-
-    def poll(self) -> list[Any]:
-        return []
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class World:

@@ -41,7 +41,7 @@ from autopilot.system.processes import ProcessIdentity, identify, is_alive
 from autopilot.taskfile import render
 from autopilot.testing.stores import FakeClock, gone_owner
 from tests.campaign import FAST, record, size
-from tests.puppets import control_of, puppet
+from tests.puppets import Stage, control_of, puppet
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86_400.0, 365 * 86_400.0
 OFFSETS = [sign * much for much in (1, 60, HOUR_S, DAY_S, YEAR_S, 10 * YEAR_S) for sign in (1, -1)]
@@ -123,7 +123,7 @@ def test_an_owner_is_judged_by_steady_time_alone() -> None:
 # ---------------------------------------------------------------------- lives
 
 
-class Stage:
+class LifeStage(Stage):
     """A launcher whose runner is a process that sleeps: nothing here may ever signal it."""
 
     def __init__(self, life: Life) -> None:
@@ -132,15 +132,6 @@ class Stage:
     def start(self, spec: AttemptSpec, lease: Lease) -> None:
         life = self._life
         life.lease = life.control.store.start(lease, owner=life.runner)
-
-    def poll(self) -> list[Any]:
-        return []
-
-    def has(self, task_id: str, token: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class Life:
@@ -157,7 +148,7 @@ class Life:
             clock=self.clock,
             settings=Settings(durability="process"),
             executors={"coder": puppet("coder")},
-            launcher=Stage(self),
+            launcher=LifeStage(self),
         )
         fields = {"id": "one", "title": "one", "created_at": self.born}
         self.control.create_task(TaskDraft(id="one", text=render(fields, "Do it.\n")))

@@ -29,7 +29,7 @@ from autopilot.models import (
 from autopilot.plugins.executors import LoadedExecutor
 from autopilot.system.processes import identify
 from autopilot.taskfile import render
-from tests.puppets import control_of, puppet
+from tests.puppets import Stage, control_of, puppet
 
 
 class Hands:
@@ -51,7 +51,7 @@ class Hands:
         self.steady += seconds
 
 
-class Stage:
+class ScriptedStage(Stage):
     """A launcher whose runners end when told to, or by a script: task id -> outcomes in order."""
 
     def __init__(self, arena: Arena) -> None:
@@ -72,15 +72,6 @@ class Stage:
         if outcomes:
             self._arena.report(begun, outcomes.pop(0))
 
-    def poll(self) -> list[Any]:
-        return []
-
-    def has(self, task_id: str, token: int) -> bool:
-        return False
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
 
 class Arena:
     """A root with settings, puppets and a stage."""
@@ -91,7 +82,7 @@ class Arena:
         self.healths: dict[str, Health] = {}
         self._settings = Settings(durability="process", dispatcher=DispatcherSettings(max_active=4))
         self._executors: dict[str, LoadedExecutor] = {}
-        self.stage = Stage(self)
+        self.stage = ScriptedStage(self)
         self.open()
 
     def open(self) -> None:
