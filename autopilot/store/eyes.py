@@ -142,14 +142,16 @@ class Eyes:
     def _poll_stamps(self) -> None:
         watched = self._watched()
         for folder in self._masks:
-            if folder in watched:
-                self._stamps.pop(folder, None)
+            if folder in watched and folder not in self._stamps:
                 continue
             place = self._layout.bell if folder == self._layout.state else folder
             stamp = _stamp(place)
             if self._stamps.setdefault(folder, stamp) != stamp:
-                self._stamps[folder] = stamp
                 self._fresh = True
+            self._stamps[folder] = stamp
+            if folder in watched:
+                # It told what happened before the watch began, for the last time.
+                del self._stamps[folder]
 
 
 def _stamp(path: str) -> tuple[int, int]:

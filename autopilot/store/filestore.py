@@ -208,11 +208,7 @@ class FileStore(Store):
         import hashlib
 
         if digest and hashlib.sha256(data).hexdigest() != digest:
-            raise BusyError(
-                f"the file of task {task_id} changed since it was read",
-                hint="read it again and repeat the edit",
-                code="changed",
-            )
+            raise protocol.changed(task_id)
 
     def _load(self, task_id: str) -> Task | InvalidTask:
         try:

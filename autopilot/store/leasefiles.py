@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeVar
 
 import attrs
 
-from autopilot.errors import StorageError
 from autopilot.models import Lease, LeaseState, TaskRecord
 from autopilot.store.codec import decode_lease, decode_record, encode_lease, encode_record
 from autopilot.store.layout import Kept, Layout
@@ -135,12 +134,9 @@ class LeaseFiles:
         """
         layout = self._layout
         layout.prepare(layout.records)
-        try:
-            failpoint("retire.rename")
-            os.replace(layout.lease(task_id), layout.record(task_id))
-            failpoint("retire.renamed")
-        except OSError as fault:
-            raise storage_error(fault, layout.record(task_id)) from fault
+        failpoint("retire.rename")
+        os.replace(layout.lease(task_id), layout.record(task_id))
+        failpoint("retire.renamed")
         remove_file(layout.beat(task_id, token))
         remove_file(layout.cancel(task_id))
 
@@ -254,5 +250,4 @@ class LeaseFiles:
             self._faults(f"{path} cannot be read: {fault}")
             return None
         except OSError as fault:
-            problem = storage_error(fault, path)
-            raise problem if isinstance(problem, StorageError) else fault from fault
+            raise storage_error(fault, path) from fault

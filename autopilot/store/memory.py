@@ -9,9 +9,7 @@ from typing import Any
 import attrs
 
 from autopilot.errors import (
-    AlreadyExistsError,
     AutopilotError,
-    BusyError,
     LeaseLostError,
     NotFoundError,
     TaskFormatError,
@@ -82,7 +80,7 @@ class MemoryStore(Store):
         root = self._root
         with root.changed:
             if draft.id in root.texts:
-                raise AlreadyExistsError(f"there is a task {draft.id!r} already", hint="choose another id")
+                raise protocol.taken(draft.id)
             old = root.records.get(draft.id)
             record, stamped = protocol.creation_events(draft.id, old, events, self._clock)
             self._publish(stamped)
@@ -103,7 +101,7 @@ class MemoryStore(Store):
     def _load(self, task_id: str) -> Task | InvalidTask:
         data = self._root.texts.get(task_id)
         if data is None:
-            raise NotFoundError(f"there is no task {task_id!r}")
+            raise protocol.missing(task_id)
         try:
             return parse(data, path=_path(task_id), expected_id=task_id)
         except TaskFormatError as fault:
@@ -140,7 +138,7 @@ class MemoryStore(Store):
 
     def _put(self, old: Task | InvalidTask, text: bytes, digest: str) -> Task:
         if digest and old.digest != digest:
-            raise BusyError(f"task {old.id} changed since it was read", code="changed")
+            raise protocol.changed(old.id)
         task = parse(text, path=_path(old.id), expected_id=old.id)
         self._root.texts[old.id] = text
         self._root.touch()

@@ -31,6 +31,7 @@ from autopilot.system.processes import ProcessIdentity
 __all__ = [
     "MOST_CREATE_EVENTS",
     "as_edited",
+    "changed",
     "check_claimable",
     "check_current",
     "check_movable",
@@ -175,6 +176,15 @@ def still_held(lease: Lease) -> AlreadyExistsError:
     return AlreadyExistsError(
         f"attempt {lease.token} of an earlier task {lease.task_id!r} has not ended; nothing was changed",
         hint="its end would be taken for the new task's: choose another id, or wait",
+    )
+
+
+def changed(task_id: str) -> BusyError:
+    """An edit of what is not any more as its author read it."""
+    return BusyError(
+        f"the file of task {task_id} changed since it was read",
+        hint="read it again and repeat the edit",
+        code="changed",
     )
 
 

@@ -122,9 +122,10 @@ class EndingTests(StoreCase):
         until = clock.now() + timedelta(hours=2)
         why = Reason(code="rate_limited", message="resting", hint="wait")
         kept = attrs.evolve(lease.record, not_before=until, reason=why, earlier_failure="429")
-        store.finish(lease, Ending(status=Status.PENDING, record=kept))
+        shown = store.finish(lease, Ending(status=Status.PENDING, record=kept))
         task = store.get("one")
         assert isinstance(task, Task)
+        assert shown == task
         assert task.status is Status.PENDING
         assert task.not_before == until
         record = store.record("one")

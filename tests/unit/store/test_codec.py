@@ -36,7 +36,16 @@ LEASE = Lease(
     claimed_at=NOW,
     beat=12.5,
     ttl_s=30.0,
-    outbox=(Event(id="evt-one.3.9", event_type="x.y", timestamp="t", trace_id="one", payload={"a": [1, None]}),),
+    outbox=(
+        Event(
+            id="evt-one.3.9",
+            event_type="x.y",
+            timestamp="t",
+            source="s",
+            trace_id="one",
+            payload={"a": [1, None]},
+        ),
+    ),
 )
 ENDED = attrs.evolve(
     LEASE, state=LeaseState.ENDED, ending=Ending(status=Status.DONE, record=FULL, result={"cost_usd": 1.5}, at=NOW)

@@ -12,8 +12,9 @@ from autopilot.errors import StorageError
 from autopilot.models import Ending, EventDraft, Status
 from autopilot.store.contract import SlotLimits
 from autopilot.store.filestore import FileStore
+from autopilot.system import failpoints
 from autopilot.system.processes import identify
-from autopilot.testing.stores import draft, result_of
+from autopilot.testing.stores import draft, gone_owner, result_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descriptors get their names from /proc")
 
@@ -47,13 +48,56 @@ def corrupt(store):
         pass
 
 
+def corrupt_report(store):
+    lease = started(store)
+    store.report(lease, result_of(lease))
+    with open(f"{store._layout.run('one', 1)}/result.json", "wb"):
+        pass
+    return lease
+
+
+def persons_leftover(store):
+    name = ".one.md.99999.0a1b2c3d.swap"
+    created(store)
+    with open(f"{store._layout.tasks}/{name}", "wb") as file:
+        file.write(b"a person's")
+    return name
+
+
+def broken_and_untold(store):
+    """An attempt whose end is in its lease only: the file is half a save, the log was full."""
+    lease = started(store)
+    publish = store._publish
+    set_log(store, full)
+    with open(f"{store._layout.tasks}/one.md", "wb"):
+        pass
+    store.finish(lease, Ending(status=Status.DONE, record=lease.record, events=EVENT))
+    set_log(store, publish)
+
+
+def claimed_and_unwritten(store):
+    """A claim that died before it wrote its status."""
+    created(store)
+    failpoints.arm("claim.md.opened=EIO")
+    claim(store, None, owner=gone_owner())
+    failpoints.disarm()
+
+
+def set_log(store, publish):
+    store._publish = store._projector._publish = publish
+
+
+def full(events):
+    raise StorageError("the log is full")
+
+
 def create(store, _=None):
     return store.create(draft("one"))
 
 
-def claim(store, _):
-    limits = SlotLimits(total=9)
-    return store.claim("one", executor="local", owner=identify(), limits=limits, ttl_s=30.0, events=EVENT)
+def claim(store, _, owner=None):
+    limits, owner = SlotLimits(total=9), owner or identify()
+    return store.claim("one", executor="local", owner=owner, limits=limits, ttl_s=30.0, events=EVENT)
 
 
 def start(store, lease):
@@ -72,11 +116,8 @@ def move(store, _):
 def refused(step):
     """The step, while the log takes no events."""
 
-    def publish(events):
-        raise StorageError("the log is full")
-
     def do(store, given):
-        store._publish = publish
+        set_log(store, full)
         with pytest.raises(StorageError):
             step(store, given)
 
@@ -95,6 +136,15 @@ STEPS = {
     "move": (created, move, LEASE | TASK),
     "create again": (released_and_deleted, create, TASK | {"state/records/one.json", "state/records"}),
     "set a corrupt lease aside": (corrupt, lambda store, _: store.project(), {"state/leases"}),
+    "set a corrupt report aside": (corrupt_report, lambda store, lease: store.result(lease), {"state/corrupt"}),
+    "keep a person's text": (
+        persons_leftover,
+        lambda store, name: store._files.clear_leftover(name),
+        {"conflicts"},
+    ),
+    # A power cut may bring the untold lease or the old status back: it is told or written again.
+    "tell what waited": (broken_and_untold, lambda store, _: store.project(), {"state/leases/one.json"}),
+    "write what was not written": (claimed_and_unwritten, lambda store, _: store.project(), {"tasks/one.md"}),
     "take a creation back": (lambda store: None, refused(create), TASK),
     "take a claim back": (created, refused(claim), LEASE),
 }
@@ -123,6 +173,7 @@ def make(root, log, clock):
         store = FileStore(str(root), publish=log.publish, clock=clock, durability=durability, watch=False)
         layout = store._layout
         layout.prepare(layout.tasks, layout.leases, layout.records, layout.locks, layout.corrupt, layout.runs)
+        layout.prepare(layout.conflicts)
         return store
 
     return make_store

@@ -55,6 +55,10 @@ def file_of(root, task_id="one"):
     return root / "tasks" / f"{task_id}.md"
 
 
+def refused(*args, **more):
+    raise OSError(errno.EROFS, "read-only")
+
+
 def broken(path):
     path.write_bytes(b"---\ntitle: [half a sa")
 
@@ -119,6 +123,12 @@ def test_a_dropped_file_learns_when_it_was_seen_first(files, root):
     os.utime(file_of(root), (1_700_000_000, 1_700_000_000))
     claim(files)
     assert files.get("one").created_at.timestamp() == 1_700_000_000
+
+
+def test_a_file_that_knows_its_time_keeps_it(files, clock):
+    made = files.create(draft("one", created_at="2026-11-20T09:00:00Z"))
+    claim(files)
+    assert files.get("one").created_at == made.created_at
 
 
 def test_symbolic_links_in_the_way_are_refused(open_file_store, root, tmp_path):
@@ -198,6 +208,7 @@ def test_files_beside_a_lease_belong_to_the_whole_id(files, root):
     lease = start(files, claim(files, "a.b"))
     files.request_cancel("a.b", by="me")
     assert files.project() == 0
+    assert "a.b.1.beat" in os.listdir(root / "state/leases")
     assert files.renew(lease).cancel == "me"
     assert sorted(os.listdir(root / "state/leases")) == ["a.b.1.beat", "a.b.cancel", "a.b.json"]
 
@@ -230,6 +241,7 @@ def test_an_id_is_taken_as_long_as_an_attempt_of_a_deleted_task_runs(files, root
     with pytest.raises(AlreadyExistsError) as taken:
         files.create(draft("one", title="Something else"))
     assert "attempt 1 of an earlier task" in taken.value.message
+    assert "choose another id, or wait" in taken.value.hint
     assert files.ids() == []
     end(files, lease)
     assert files.create(draft("one")).status is Status.PENDING
@@ -313,7 +325,7 @@ def test_a_claim_whose_file_cannot_be_written_holds_all_the_same(files, root, st
     failpoints.arm(f"claim.md.{step}=ENOSPC")
     lease = claim(files)
     failpoints.disarm()
-    assert files.get("one").status is Status.CLAIMED
+    assert (files.get("one").status, files.get("one").attempt) == (Status.CLAIMED, 1)
     assert any("could not be written" in fault for fault in files.faults()) or step == "swapped"
     end(files, lease, Status.PENDING)
     assert b"status: pending" in file_of(root).read_bytes()
@@ -329,12 +341,14 @@ def test_a_file_open_in_an_editor_is_not_claimed(files, root):
 
 def test_an_unreadable_file_is_not_claimed(files, root):
     files.create(draft("one"))
-    broken(file_of(root))
-    with pytest.raises(TaskFormatError):
-        claim(files)
+    for text in (b"---\ntitle: [half a sa", text_of("two")):
+        file_of(root).write_bytes(text)
+        with pytest.raises(TaskFormatError) as refusal:
+            claim(files)
+        assert refusal.value.path == str(file_of(root))
     os.unlink(file_of(root))
     os.symlink("/etc/passwd", file_of(root))
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"tasks/one\.md"):
         claim(files)
     assert files.leases() == []
 
@@ -355,6 +369,20 @@ def test_tokens_grow_when_records_are_lost(open_file_store, root, log):
     assert files.record("one").token == 7
     assert claim(files).token == 8
     assert len(log.distinct()) == len(log.events)
+
+
+def test_an_old_record_brings_no_old_token_back(files, root):
+    files.create(draft("one"))
+    end(files, claim(files), Status.PENDING)
+    (root / "runs/one/7").mkdir(parents=True)
+    assert claim(files).token == 8
+
+
+def test_an_empty_folder_of_runs_is_no_attempt(files, root):
+    files.create(draft("one"))
+    (root / "runs/one").mkdir(parents=True)
+    assert files.record("one").token == 0
+    assert claim(files).token == 1
 
 
 # ---------------------------------------------------------------------- damage
@@ -400,10 +428,7 @@ def test_a_corrupt_lease_that_cannot_be_set_aside_is_told(files, root, monkeypat
     claim(files)
     (root / "state/leases/one.json").write_bytes(b"")
 
-    def refuse(source, target):
-        raise OSError(errno.EROFS, "read-only")
-
-    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "replace", refused)
     with pytest.raises(StorageError, match="state/corrupt/one"):
         files.project()
 
@@ -443,16 +468,34 @@ def test_a_corrupt_record_is_told_and_outlived(files, root):
     assert files.record("one").token == 2
 
 
-def test_a_corrupt_report_counts_as_none_and_is_kept(files, root):
+@pytest.mark.parametrize("hindrance", ["no folder", "no rename"])
+def test_a_corrupt_report_that_cannot_be_moved_counts_as_none(files, root, monkeypatch, hindrance):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    files.report(lease, result_of(lease))
+    path = root / "runs/one/1/result.json"
+    path.write_bytes(b"")
+    if hindrance == "no folder":
+        (root / "state/corrupt").write_bytes(b"in the way")
+    else:
+        (root / "state/corrupt").mkdir()
+        monkeypatch.setattr("autopilot.store.results.os.replace", refused)
+    assert files.result(lease) is None
+    assert path.exists()
+
+
+def test_a_corrupt_report_counts_as_none_and_is_kept(files, root, log):
     files.create(draft("one"))
     lease = start(files, claim(files))
     files.report(lease, result_of(lease))
     path = root / "runs/one/1/result.json"
     path.write_bytes(path.read_bytes()[:20])
     assert files.result(lease) is None
-    assert any("so it is lost" in fault for fault in files.faults())
-    (kept,) = os.listdir(root / "state/corrupt")
-    assert kept.startswith("one.1.result.")
+    (why,) = files.faults()
+    assert "so it is lost" in why
+    (kept,) = (root / "state/corrupt").iterdir()
+    assert kept.name.startswith("one.1.result.")
+    assert (log.events[-1].trace_id, log.events[-1].payload) == ("one", {"path": str(kept), "why": why})
     assert files.result(lease) is None
     files.report(lease, result_of(lease))
     assert files.result(lease) == result_of(lease)
@@ -480,7 +523,9 @@ def test_a_beat_of_another_boot_is_none_of_ours(files, root, clock):
     assert files.lease("one").beat == lease.beat
 
 
-@pytest.mark.parametrize("damage", [b"", b"[]", b'{"token": 1}', b'{"by": "me"}', b"\xff"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"[]", b'{"token": 1}', b'{"token": 7, "by": "x"}', b'{"by": "me"}', b"\xff"]
+)
 def test_a_damaged_cancel_request_is_none(files, root, damage):
     files.create(draft("one"))
     lease = start(files, claim(files))
@@ -490,7 +535,7 @@ def test_a_damaged_cancel_request_is_none(files, root, damage):
     assert files.renew(lease).cancel == "me"
 
 
-def test_beats_need_no_new_blocks(files, root):
+def test_beats_need_no_new_blocks_and_no_events(files, root, log):
     files.create(draft("one"))
     lease = start(files, claim(files))
     path = root / "state/leases/one.1.beat"
@@ -498,6 +543,7 @@ def test_beats_need_no_new_blocks(files, root):
     for _ in range(3):
         files.renew(lease)
     after = os.stat(path)
+    assert len(log.events) == 2
     assert (after.st_ino, after.st_size, after.st_blocks) == (before.st_ino, before.st_size, before.st_blocks)
 
 
@@ -505,9 +551,20 @@ def test_a_beat_that_cannot_be_written(files, root):
     files.create(draft("one"))
     lease = start(files, claim(files))
     failpoints.arm("beat.write=EIO")
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"state/leases/one\.1\.beat"):
         files.renew(lease)
     files.renew(lease)
+
+
+def test_a_link_in_place_of_a_beat_is_refused(files, root, tmp_path):
+    (tmp_path / "precious").write_bytes(b"mine")
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    (root / "state/leases/one.1.beat").unlink()
+    os.symlink(tmp_path / "precious", root / "state/leases/one.1.beat")
+    with pytest.raises(StorageError):
+        files.renew(lease)
+    assert (tmp_path / "precious").read_bytes() == b"mine"
 
 
 def test_a_late_beat_does_not_speak_for_its_successor(files, root, clock):
@@ -531,6 +588,17 @@ def test_leases_are_read_again_only_when_they_change(files, root, monkeypatch):
     assert files.leases() == files.leases() == first
     os.unlink(root / "state/leases/one.json")
     assert files.leases() == []
+
+
+def test_leases_that_were_just_written_are_read_each_time(files, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+    monkeypatch.setattr("autopilot.store.leasefiles._RACY_NS", 10**18)
+    files.leases()
+    seen = []
+    monkeypatch.setattr("autopilot.store.leasefiles.decode_lease", seen.append)
+    files.leases()
+    assert len(seen) == 1
 
 
 def test_a_lease_that_vanishes_while_they_are_listed(files, root, monkeypatch):
@@ -607,6 +675,54 @@ def test_a_deleted_file_ends_its_lease_all_the_same(files, root, log):
     assert files.record("one").token == 1
 
 
+def test_a_start_that_could_not_be_told_is_told_with_the_end(files, log):
+    files.create(draft("one"))
+    lease = claim(files)
+    log.fault = StorageError("full")
+    lease = start(files, lease)
+    assert lease.outbox == ()
+    assert files.faults() == ["events of one wait in its lease: full"]
+    log.fault = None
+    end(files, lease)
+    assert [event.event_type for event in log.events] == ["task.claimed", "attempt.started", "task.done"]
+
+
+def test_an_end_waits_for_the_folder_of_records(files, root):
+    files.create(draft("one"))
+    lease = claim(files)
+    (root / "state/records").write_bytes(b"in the way")
+    assert end(files, lease, Status.CANCELLED).status is Status.CANCELLED
+    assert files.project() == 0
+    os.unlink(root / "state/records")
+    assert files.project() == 1
+    assert files.leases() == []
+
+
+def test_a_file_that_became_another_task_gets_no_status(files, root):
+    files.create(draft("one"))
+    lease = claim(files)
+    file_of(root).write_bytes(text_of("two"))
+    assert isinstance(end(files, lease, Status.PENDING), InvalidTask)
+    assert file_of(root).read_bytes() == text_of("two")
+    assert files.project() == 0
+
+
+def test_a_move_is_nobodys_attempt(files, log):
+    files.create(draft("one"))
+    log.fault = StorageError("full")
+    move(files, Status.CANCELLED, Status.PENDING)
+    (lease,) = files.leases()
+    assert (lease.executor, lease.token, lease.state) == ("", 0, LeaseState.ENDED)
+
+
+def test_all_tasks_are_shown_as_each_is(files):
+    for task_id in ("one", "two"):
+        files.create(draft(task_id))
+    start(files, claim(files))
+    assert list(files.tasks()) == [files.get("one"), files.get("two")]
+    assert files.get("one").status is Status.IN_PROGRESS
+
+
 def test_a_deleted_file_that_cannot_even_be_looked_at(files, root, monkeypatch):
     files.create(draft("one"))
     lease = start(files, claim(files))
@@ -666,8 +782,20 @@ def test_a_dead_claimers_steps_wait_for_the_log(open_file_store, log):
     claim(files, owner=gone_owner())
     log.fault = StorageError("full")
     assert files.project() == 0
+    assert files.faults() == ["events of one wait in its lease: full"]
     log.fault = None
     assert files.project() == 1
+
+
+@pytest.mark.parametrize("fault", [None, StorageError("full")])
+def test_a_dead_runners_start_is_told_if_it_was_not(files, log, fault):
+    files.create(draft("one"))
+    lease = claim(files)
+    log.fault = fault
+    files.start(lease, owner=gone_owner(), events=(EventDraft(event_type="attempt.started"),))
+    log.fault = None
+    assert files.project() == 1
+    assert [event.event_type for event in log.events] == ["task.claimed", "attempt.started"]
 
 
 def test_a_live_owners_steps_are_its_own_business(files, log):
@@ -774,14 +902,20 @@ def test_a_malformed_file_is_not_moved(files, root):
     files.create(draft("one"))
     ending = Ending(status=Status.CANCELLED, record=files.record("one"))
     broken(file_of(root))
-    with pytest.raises(TaskFormatError):
+    with pytest.raises(TaskFormatError) as refusal:
         files.move("one", ending, expected=Status.PENDING)
+    fault, shown = refusal.value, files.get("one")
+    assert (fault.message, fault.hint, fault.path) == (shown.message, shown.hint, shown.path)
+    assert (fault.line, fault.column) == (shown.line, shown.column)
+    assert shown.line
 
 
 def test_an_edit_of_a_held_task_shows_the_leases_view(files):
     files.create(draft("one"))
-    claim(files)
-    assert files.edit("one", {"priority": "low"}).status is Status.CLAIMED
+    start(files, claim(files))
+    edited = files.edit("one", {"priority": "low"})
+    assert edited.status is Status.IN_PROGRESS
+    assert edited == files.get("one")
 
 
 def test_an_edit_must_leave_a_task(files, root):
@@ -832,11 +966,30 @@ def test_a_fault_is_told_once(files, root):
     assert files.faults() == []
 
 
+def test_the_last_hundred_faults_are_kept(files, root):
+    (root / "state/leases").mkdir(parents=True)
+    for number in range(101):
+        (root / f"state/leases/{number:03}.json").write_bytes(b"")
+    files.leases()
+    faults = files.faults()
+    assert len(faults) == 100
+    assert "001.json" in faults[0]
+    assert "100.json" in faults[-1]
+
+
 def test_the_bell_of_a_full_disk_is_silent(files, root, monkeypatch):
     files.create(draft("one"))
     (root / "state").mkdir(exist_ok=True)
     (root / "state/bell").mkdir()
     files.notify()
+
+
+def test_the_bell_is_never_a_link(files, root, tmp_path):
+    (tmp_path / "precious").write_bytes(b"mine")
+    (root / "state").mkdir(parents=True)
+    os.symlink(tmp_path / "precious", root / "state/bell")
+    files.notify()
+    assert (tmp_path / "precious").read_bytes() == b"mine"
 
 
 def test_a_forked_child_is_a_process_of_its_own(files):

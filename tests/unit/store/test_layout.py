@@ -40,6 +40,15 @@ def test_a_link_to_the_root_is_resolved_once(tmp_path):
     assert Layout(str(tmp_path / "link")).root == str(tmp_path / "real")
 
 
+@pytest.mark.parametrize("sync", [{}, {"sync": False}, {"sync": True}], ids=str)
+def test_new_folders_are_made_durable_when_asked(tmp_path, monkeypatch, sync):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    layout = Layout(str(tmp_path / "root"), **sync)
+    layout.prepare(layout.leases)
+    assert len(synced) == (3 if sync.get("sync") else 0)
+
+
 def test_folders_are_private(tmp_path):
     layout = Layout(str(tmp_path / "root"))
     layout.prepare(layout.leases)
@@ -66,8 +75,18 @@ def test_a_file_in_place_of_a_folder(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     (root / "tasks").write_text("")
-    with pytest.raises(StorageError, match=f"{root}/tasks is no folder"):
+    with pytest.raises(StorageError, match=f"{root}/tasks is no folder") as refused:
         Layout(str(root)).prepare(str(root / "tasks"))
+    assert "move it away" in refused.value.hint
+
+
+def test_a_root_that_was_moved_and_linked_to_is_the_same_root(tmp_path):
+    layout = Layout(str(tmp_path / "root"))
+    layout.prepare(layout.tasks)
+    os.rename(tmp_path / "root", tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "root")
+    layout.prepare(layout.leases)
+    assert (tmp_path / "elsewhere/state/leases").is_dir()
 
 
 def test_missing_folders_are_no_links(tmp_path):

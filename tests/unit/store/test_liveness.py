@@ -121,6 +121,14 @@ def test_a_time_of_nothing_is_clamped(clock, ttl_s):
     assert judge(lease, clock) is Liveness.EXPIRED
 
 
+def test_a_second_look_at_the_same_instant_changes_nothing(clock):
+    watch = BeatWatch()
+    lease = lease_of(FAR, beat=5.0, ttl_s=30.0)
+    judge(lease, clock, watch)
+    clock.advance(30.1 + GRACE_S)
+    assert judge(lease, clock, watch) is judge(lease, clock, watch) is Liveness.EXPIRED
+
+
 def test_each_token_and_owner_is_watched_for_itself(clock):
     watch = BeatWatch()
     old = lease_of(FAR, beat=5.0, token=1)
@@ -164,6 +172,26 @@ def test_who_was_away_itself_looks_twice(clock):
     assert judge(lease, clock, watch) is Liveness.EXPIRED
 
 
+def test_who_was_away_forgives_a_beat_that_came_after_its_last_look(clock):
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    judge(lease, clock, watch)
+    beaten = attrs.evolve(lease, beat=clock.steady + 5.0)
+    clock.advance(3600.0)
+    assert judge(beaten, clock, watch) is Liveness.ALIVE
+    clock.advance(5.0)
+    assert judge(beaten, clock, watch) is Liveness.EXPIRED
+
+
+@pytest.mark.parametrize("away, seen", [(30.0 + GRACE_S, Liveness.EXPIRED), (30.5 + GRACE_S, Liveness.ALIVE)])
+def test_who_was_away_longer_than_time_and_grace(clock, away, seen):
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
+    judge(lease, clock, watch)
+    clock.advance(away)
+    assert judge(lease, clock, watch) is seen
+
+
 def test_who_looks_seldom_forgives_a_beat_once(clock):
     watch = BeatWatch()
     lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
@@ -175,6 +203,7 @@ def test_who_looks_seldom_forgives_a_beat_once(clock):
 
 
 def test_who_looks_for_the_first_time_sees_the_age_at_once(clock):
-    lease = lease_of(ME, beat=clock.steady, ttl_s=30.0)
-    clock.advance(3600.0)
-    assert judge(lease, clock, BeatWatch()) is Liveness.EXPIRED
+    for beat in (0.0, clock.steady):
+        lease = lease_of(ME, beat=beat, ttl_s=30.0)
+        clock.advance(3600.0)
+        assert judge(lease, clock, BeatWatch()) is Liveness.EXPIRED

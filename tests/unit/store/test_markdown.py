@@ -19,12 +19,14 @@ from autopilot.store.markdown import LARGEST, STAGED, MarkdownFiles
 from autopilot.system import failpoints
 from autopilot.taskfile import edit
 from autopilot.testing.stores import text_of
+from tests.exhaustion import no_more_files
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2 and leases")
 
 
 @pytest.fixture
 def faults():
+    """What was told of texts that fitted nowhere: the task's id, the place, a sentence."""
     return []
 
 
@@ -37,7 +39,7 @@ def layout(tmp_path):
 
 @pytest.fixture
 def files(layout, faults):
-    return MarkdownFiles(layout, sync=False, kept=lambda task_id, place, why: faults.append(why))
+    return MarkdownFiles(layout, sync=False, kept=lambda *told: faults.append(told))
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,8 @@ def test_malformed_files_are_invalid_tasks_with_a_place(files, layout):
     save(path_of(layout), b"---\nid: one\ntitle: a: b\n---\n")
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
-    assert (broken.id, broken.line) == ("one", 3)
+    assert (broken.id, broken.path, broken.line) == ("one", path_of(layout), 3)
+    assert "value without quotes" in broken.message
     assert broken.hint
     assert broken.digest
 
@@ -107,6 +110,7 @@ def test_a_symbolic_link_is_invalid(files, layout, tmp_path):
     os.symlink(tmp_path / "secret.md", path_of(layout))
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
+    assert broken.path == path_of(layout)
     assert "symbolic link" in broken.message
 
 
@@ -129,6 +133,22 @@ def test_unreadable_files_are_invalid(files, layout, monkeypatch):
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
     assert "Permission denied" in broken.message
+
+
+def test_who_runs_out_of_descriptors_says_so(files, layout):
+    save(path_of(layout), text_of("one"))
+    with no_more_files(), pytest.raises(StorageError, match=f"cannot read {path_of(layout)}"):
+        files.load("one")
+
+
+def test_an_empty_file_is_read(files, layout):
+    save(path_of(layout), b"")
+    assert files.read("one").data == b""
+
+
+def test_a_file_with_another_id_is_invalid(files, layout):
+    save(path_of(layout), text_of("two"))
+    assert isinstance(files.load("one"), InvalidTask)
 
 
 @pytest.mark.parametrize("size", [LARGEST - 1, LARGEST, LARGEST + 1, LARGEST * 2])
@@ -222,9 +242,27 @@ def test_rewrite_leaves_a_malformed_file_alone(files, layout):
 def test_rewrite_refuses_a_link(files, layout, tmp_path):
     save(str(tmp_path / "secret"), text_of("one"))
     os.symlink(tmp_path / "secret", path_of(layout))
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=path_of(layout)):
         files.rewrite("one", to_claimed, point="p")
     assert bytes_of(tmp_path / "secret") == text_of("one")
+
+
+def test_rewrite_refuses_a_folder(files, layout):
+    os.mkdir(path_of(layout))
+    with pytest.raises(OSError, match=f"not a regular file: '{path_of(layout)}'"):
+        files.rewrite("one", to_claimed, point="p")
+
+
+def test_rewrite_leaves_nothing_where_the_new_text_gets_no_name(files, layout, monkeypatch):
+    save(path_of(layout), text_of("one"))
+
+    def refuse(old, new):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(module.os, "rename", refuse)
+    with pytest.raises(StorageError, match=path_of(layout)):
+        files.rewrite("one", to_claimed, point="p")
+    assert os.listdir(layout.tasks) == ["one.md"]
 
 
 # ---------------------------------------------------------------------- a person saves meanwhile
@@ -260,8 +298,9 @@ def test_a_person_who_saves_again_and_again_keeps_every_last_word(files, layout,
             save(path, text_of("one", title=f"T{next(count)}"))
 
     monkeypatch.setattr(module, "failpoint", failpoint)
-    with pytest.raises(BusyError):
+    with pytest.raises(BusyError) as refused:
         files.rewrite("one", to_claimed, point="p")
+    assert "again later" in refused.value.hint
     assert b"title: T15" in bytes_of(path)
     assert os.listdir(layout.tasks) == ["one.md"]
     assert not faults
@@ -305,8 +344,10 @@ def test_two_saves_around_the_exchange_are_both_kept(files, layout, monkeypatch,
     texts = _all_texts(layout)
     assert any(b"First" in text for text in texts)
     assert any(b"Second" in text for text in texts)
-    assert len(os.listdir(layout.conflicts)) == 1
-    assert "saved while it was being written" in faults[0]
+    (kept,) = os.listdir(layout.conflicts)
+    ((task_id, place, why),) = faults
+    assert (task_id, place) == ("one", f"{layout.conflicts}/{kept}")
+    assert "saved while it was being written" in why
 
 
 @linux
@@ -337,9 +378,11 @@ def test_a_file_that_is_open_for_writing_is_left_alone(files, layout):
     save(path_of(layout), text_of("one"))
     with open(path_of(layout), "ab"):
         assert files.read("one", watch=True).busy
+        assert not files.read("one").busy
         with pytest.raises(BusyError) as refused:
             files.rewrite("one", to_claimed, point="p")
     assert refused.value.code == "changed"
+    assert "close it" in refused.value.hint
     assert bytes_of(path_of(layout)) == text_of("one")
     assert b"claimed" in files.rewrite("one", to_claimed, point="p")
 
@@ -376,6 +419,14 @@ def test_an_editor_that_opens_what_was_just_written(files, layout, monkeypatch):
     texts = _all_texts(layout)
     assert any(b"typed later" in text for text in texts)
     assert any(b"Mine" in text for text in texts)
+
+
+def test_without_exchange_a_write_is_made_once(files, layout, monkeypatch):
+    save(path_of(layout), text_of("one"))
+    monkeypatch.setattr(module, "exchange", lambda one, other: False)
+    files.rewrite("one", lambda data: data + b"more\n", point="p")
+    assert bytes_of(path_of(layout)) == text_of("one") + b"more\n"
+    assert os.listdir(layout.tasks) == ["one.md"]
 
 
 def test_without_exchange_a_changed_file_is_not_overwritten(files, layout, monkeypatch):
@@ -479,14 +530,23 @@ def test_a_leftover_of_our_own_edit_is_dropped(files, layout):
 
 
 def test_a_leftover_that_may_be_a_persons_save_is_kept(files, layout, faults):
-    save(path_of(layout), text_of("one"))
-    mine = text_of("one", title="Mine")
-    files.clear_leftover(leftover(layout, mine))
-    files.clear_leftover(leftover(layout, b"---\nhalf a sa"))
-    assert os.listdir(layout.tasks) == ["one.md"]
+    save(path_of(layout, "a.b"), text_of("a.b"))
+    mine = text_of("a.b", title="Mine")
+    files.clear_leftover(leftover(layout, mine, "a.b"))
+    files.clear_leftover(leftover(layout, b"---\nhalf a sa", "a.b"))
+    assert os.listdir(layout.tasks) == ["a.b.md"]
     kept = {bytes_of(f"{layout.conflicts}/{name}") for name in os.listdir(layout.conflicts)}
     assert kept == {mine, b"---\nhalf a sa"}
-    assert len(faults) == 2
+    assert [(task_id, bytes_of(place)) for task_id, place, _ in faults] == [
+        ("a.b", mine),
+        ("a.b", b"---\nhalf a sa"),
+    ]
+
+
+def test_a_leftover_of_a_task_that_was_deleted_since_is_dropped(files, layout):
+    files.clear_leftover(leftover(layout, text_of("one")))
+    assert os.listdir(layout.tasks) == []
+    assert not os.path.exists(layout.conflicts)
 
 
 def test_the_leftover_of_a_creation_is_dropped(files, layout):

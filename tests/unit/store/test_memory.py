@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from autopilot.errors import NotFoundError, StorageError, TaskFormatError
-from autopilot.models import Ending, EventDraft, InvalidTask, Status
-from autopilot.store.contract import SlotLimits
+from autopilot.models import Ending, EventDraft, InvalidTask, Priority, Status
+from autopilot.store.contract import SlotLimits, TaskSummary
 from autopilot.store.memory import MemoryRoot, MemoryStore
 from autopilot.system.processes import identify
 from autopilot.testing.stores import draft, text_of
@@ -30,10 +32,69 @@ def test_a_text_that_is_no_task(store, memory):
     assert [type(task) for task in store.tasks()] == [InvalidTask]
     assert [entry.id for entry in store.changes().invalid] == ["one"]
     assert not store.changes()
-    with pytest.raises(TaskFormatError):
+    with pytest.raises(TaskFormatError) as refused:
         claim(store)
+    fault, shown = refused.value, store.get("one")
+    assert (fault.message, fault.hint, fault.path, fault.line, fault.column) == (
+        shown.message,
+        shown.hint,
+        shown.path,
+        shown.line,
+        shown.column,
+    )
+    assert shown.path == "memory:one.md"
     memory.texts["one"] = text_of("one")
     assert [entry.id for entry in store.changes().tasks] == ["one"]
+
+
+def test_what_is_told_of_a_text(store, memory):
+    store.create(draft("one"))
+    memory.texts["two"] = b"nothing"
+    changes = store.changes()
+    assert changes.tasks == (
+        TaskSummary(
+            id="one",
+            status=Status.PENDING,
+            priority=Priority.MEDIUM,
+            created=0.0,
+            digest=hashlib.sha256(memory.texts["one"]).hexdigest(),
+        ),
+    )
+    assert changes.invalid == (store.get("two"),)
+    claim(store)
+    (held,) = store.changes().tasks
+    assert (held.created, held.saved, held.written) == (0.0, 0.0, Status.CLAIMED)
+
+
+def test_an_end_that_waits_is_not_asked_to_stop(store, log):
+    store.create(draft("one"))
+    lease = claim(store)
+    store.request_cancel("one", by="me")
+    log.fault = StorageError("full")
+    ending = Ending(status=Status.CANCELLED, record=lease.record, events=(EventDraft(event_type="x.y"),))
+    store.finish(lease, ending)
+    assert store.lease("one").cancel is None
+
+
+def test_nothing_has_changed_since_the_start_or_the_last_look(store):
+    assert store.wait(0) is False
+    store.create(draft("one"))
+    store.changes()
+    assert store.wait(0) is False
+
+
+def test_a_fresh_record_takes_the_texts_word(store):
+    store.create(draft("one", status="done", attempt="3"))
+    record = store.record("one")
+    assert (record.token, record.projected) == (3, Status.DONE)
+
+
+def test_an_edit_of_a_held_task_shows_the_leases_view(store):
+    store.create(draft("one"))
+    store.start(claim(store), owner=identify())
+    edited = store.edit("one", {"priority": "low"})
+    assert edited.status is Status.IN_PROGRESS
+    assert edited == store.get("one")
 
 
 def test_removed_texts_are_told(store, memory):

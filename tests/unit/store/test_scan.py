@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from autopilot.errors import StorageError
+from autopilot.errors import StorageError, TaskFormatError
 from autopilot.models import InvalidTask, Priority, Status
 from autopilot.store import eyes, scan, summaries
 from autopilot.store.contract import Changes, SlotLimits, TaskSummary
@@ -192,10 +192,12 @@ def test_malformed_files_are_told_and_mended_ones_too(files, tasks):
     (tasks / "one.md").write_bytes(b"---\ntitle: [\n---\n")
     (tasks / "Bad Name.md").write_bytes(b"---\ntitle: x\n---\n")
     os.symlink("/etc/passwd", tasks / "link.md")
+    os.symlink("/nowhere", tasks / "dangling.md")
     (tasks / "folder.md").mkdir()
     (tasks / "note.txt").write_text("not a task")
+    (tasks / ".hidden.md").write_bytes(text_of("hidden"))
     changes = files.changes()
-    assert sorted(entry.id for entry in changes.invalid) == ["Bad Name", "folder", "link", "one"]
+    assert sorted(entry.id for entry in changes.invalid) == ["Bad Name", "dangling", "folder", "link", "one"]
     assert not changes.tasks
     assert all(entry.hint for entry in changes.invalid)
     assert not files.changes()
@@ -284,6 +286,32 @@ def test_the_tasks_folder_may_come_later_and_go_away(files, root):
     assert ids(files.changes()) == ["one", "two"]
 
 
+def test_a_folder_that_another_one_has_replaced_is_looked_at(files, tasks, root):
+    write(tasks, "one")
+    files.changes()
+    (root / "another").mkdir()
+    write(root / "another", "two")
+    os.rename(tasks, root / "elsewhere")
+    os.rename(root / "another", tasks)
+    changes = files.changes()
+    assert (ids(changes), changes.removed) == (["two"], ("one",))
+
+
+@pytest.mark.parametrize(
+    "text", [text_of("one"), text_of("one", status="done", updated_at="2026-11-22T09:00:00Z")]
+)
+def test_no_record_is_read_of_who_cannot_be_parked(text):
+    summaries.summarise(
+        "one", text, path="one.md", born=0.0, saved=0.0, lease=None, record=lambda task_id: pytest.fail("asked")
+    )
+
+
+def test_who_cannot_be_summarised_is_named():
+    with pytest.raises(TaskFormatError) as refused:
+        summaries.summarise("one", b"", path="tasks/one.md", born=0.0, saved=0.0, lease=None, record=print)
+    assert refused.value.path == "tasks/one.md"
+
+
 def test_an_overflow_looks_at_everything_again(files, tasks, monkeypatch):
     fill(tasks, 3)
     files.changes()
@@ -296,24 +324,28 @@ def test_an_overflow_looks_at_everything_again(files, tasks, monkeypatch):
     write(tasks, "t0001", priority="low")
     write(tasks, "new")
     os.unlink(tasks / "t0002.md")
+    assert files.wait(20) is True
     changes = files.changes()
     assert ids(changes) == ["new", "t0001"]
     assert changes.removed == ("t0002",)
 
 
-def test_a_lease_that_vanishes_gives_the_file_its_word_back(files, tasks, root):
+@pytest.mark.parametrize("watch", [True, False])
+def test_a_lease_that_vanishes_gives_the_file_its_word_back(open_file_store, tasks, root, watch):
+    files = open_file_store(watch=watch)
     write(tasks, "one")
     files.changes()
     limits = SlotLimits(total=1)
     lease = files.claim("one", executor="x", owner=identify(), limits=limits, ttl_s=30)
     (claimed,) = files.changes().tasks
     assert (claimed.status, claimed.written) == (Status.CLAIMED, Status.CLAIMED)
+    assert claimed.saved == pytest.approx(os.stat(tasks / "one.md").st_mtime, abs=0.001)
     files.start(lease, owner=identify())
     (started,) = files.changes().tasks
     assert (started.status, started.written) == (Status.IN_PROGRESS, Status.CLAIMED)
     os.unlink(root / "state/leases/one.json")
     (orphan,) = files.changes().tasks
-    assert (orphan.status, orphan.written) == (Status.CLAIMED, None)
+    assert (orphan.status, orphan.written, orphan.saved) == (Status.CLAIMED, None, 0.0)
 
 
 def test_a_persons_status_is_told_while_the_task_is_held(files, tasks):
@@ -396,6 +428,25 @@ def test_wait_tells_a_change_once(files, tasks):
     assert files.wait(20) is True
     assert files.wait(0) is False
     assert ids(files.changes()) == ["one"]
+
+
+@pytest.mark.parametrize("watch", [True, False])
+def test_the_first_task_of_an_empty_root_wakes_who_waits(open_file_store, watch):
+    files = open_file_store(watch=watch)
+    files.changes()
+    assert files.wait(0) is False
+    open_file_store().create(draft("one"))
+    assert files.wait(20) is True
+    assert ids(files.changes()) == ["one"]
+
+
+def test_the_first_lease_wakes_who_waits(open_file_store, tasks):
+    write(tasks, "one")
+    files = open_file_store()
+    files.changes()
+    assert files.wait(0) is False
+    (tasks.parent / "state/leases").mkdir(parents=True)
+    assert files.wait(20) is True
 
 
 def test_hidden_names_and_beats_wake_nobody(files, tasks, root):

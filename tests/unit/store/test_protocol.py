@@ -1,0 +1,66 @@
+"""The rules of leases as pure functions; what they refuse is in ``test_refusals``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+
+from autopilot.models import Ending, Lease, LeaseState, Status, TaskRecord
+from autopilot.store import protocol
+from autopilot.system.processes import identify
+from autopilot.taskfile import parse
+from autopilot.testing.stores import draft
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def task_of(**values):
+    return attrs.evolve(parse(draft("one").text, expected_id="one"), **values)
+
+
+def lease_of(*, token=1, not_before=None, **more):
+    lease = Lease(
+        record=TaskRecord(task_id="one", token=token, not_before=not_before),
+        state=LeaseState.STARTED,
+        executor="local",
+        owner=identify(),
+        claimed_at=NOW,
+        beat=1.0,
+        ttl_s=30.0,
+    )
+    return attrs.evolve(lease, **more)
+
+
+def ended(status, result=None):
+    lease = lease_of()
+    return attrs.evolve(
+        lease, state=LeaseState.ENDED, ending=Ending(status=status, record=lease.record, result=result)
+    )
+
+
+def test_a_lease_shows_through_a_file_that_says_nothing_of_it():
+    assert protocol.overlay(task_of(), lease_of(token=7)) == task_of(status=Status.IN_PROGRESS, attempt=7)
+
+
+@pytest.mark.parametrize("given, shown", [(None, {"a": 1}), ({"b": 2}, {"b": 2})])
+def test_the_result_of_an_end_replaces_the_one_before(given, shown):
+    done = task_of(status=Status.DONE, attempt=1, result={"a": 1})
+    assert protocol.overlay(done, ended(Status.DONE, given)).result == shown
+
+
+@pytest.mark.parametrize(
+    "one, other, later",
+    [(None, None, None), (NOW, None, NOW), (None, NOW, NOW), (NOW, LATER, LATER), (LATER, NOW, LATER)],
+)
+def test_the_later_of_two_times_counts(one, other, later):
+    record = TaskRecord(task_id="one", not_before=other)
+    assert protocol.overlay(task_of(not_before=one), None, record).not_before == later
+    assert protocol.overlay(task_of(not_before=one), lease_of(not_before=other)).not_before == later
+
+
+def test_a_record_moves_no_task_that_has_ended():
+    done = task_of(status=Status.DONE)
+    assert protocol.overlay(done, None, TaskRecord(task_id="one", not_before=NOW)) is done
