@@ -1,0 +1,45 @@
+"""``python -m tests.mutation.coverage SCOPE…``: which lines and branches of a scope no test of it reaches."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from tests.campaign import FAST
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+
+
+def main() -> int:
+    """Exit code 1 where a test failed."""
+    scopes = tomllib.loads((HERE / "scopes.toml").read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(prog="scripts/coverage", description=__doc__)
+    parser.add_argument("scopes", nargs="*", metavar="SCOPE", help=f"{', '.join(scopes)}; all by default")
+    chosen = [scopes[name] for name in parser.parse_args().scopes or scopes]
+    tests = sorted({path for scope in chosen for kind in ("tests", "slow") for path in scope.get(kind, [])})
+    with tempfile.TemporaryDirectory(dir=FAST) as folder:
+        environ = {**os.environ, "COVERAGE_FILE": f"{folder}/data", "TMPDIR": folder}
+        ended = subprocess.run(
+            [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-q", "--timeout=0", *tests],
+            cwd=REPOSITORY,
+            env=environ,
+            check=False,
+        )
+        report = ["report", "--show-missing", "--skip-covered", f"--include={_files(chosen)}"]
+        for words in (["combine", "-q"], report):
+            subprocess.run([sys.executable, "-m", "coverage", *words], cwd=REPOSITORY, env=environ, check=True)
+    return ended.returncode
+
+
+def _files(scopes: list[dict[str, list[str]]]) -> str:
+    return ",".join(pattern for scope in scopes for pattern in scope["mutate"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
