@@ -148,7 +148,11 @@ def test_an_end_that_comes_alone_is_heard(launcher, tmp_path, monkeypatch):
     started, ended = '{"started": 4194305}', '{"ended": "t", "token": 1, "exit_code": 70}'
     answering(monkeypatch, started, ended)
     launcher.start(spec(tmp_path), LEASE)
+    waits = []
+    monkeypatch.setattr("autopilot.runner.launcher.wait_ready", lambda fds, timeout: waits.append(timeout) or [[]])
     assert launcher.poll() == []
+    assert waits == [0]
+    monkeypatch.undo()
     launcher._link.send(b"go on")
     select.select([launcher], [], [], 60)
     assert launcher.poll() == [Ended(task_id="t", token=1, exit_code=70)]
@@ -209,18 +213,34 @@ def test_its_log_does_not_grow_for_ever(launcher, tmp_path, monkeypatch):
     assert log.stat().st_size == 0
 
 
-def test_its_log_goes_on_where_the_last_one_stopped(launcher, tmp_path, monkeypatch):
+@pytest.fixture
+def typed():
+    """Something to read on our standard input."""
+    reading, writing = os.pipe()
+    os.write(writing, b"typed")
+    os.close(writing)
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    yield
+    os.dup2(before, 0)
+    os.close(before)
+    os.close(reading)
+
+
+def test_its_log_goes_on_where_the_last_one_stopped(launcher, tmp_path, monkeypatch, typed, capfd):
+    """... and is all that it shares with us."""
     log = tmp_path / "state" / "launcher.log"
 
     def spawn(path, argv, environ, **more):
-        code = "import sys; print('printed'); sys.stderr.write('said\\n'); print(repr(sys.stdin.read()))"
+        code = "import sys; print('printed'); sys.stderr.write(f'said {sys.stdin.read()!r}\\n')"
         return SPAWN(sys.executable, [sys.executable, "-S", "-E", "-c", code], environ, **more)
 
     monkeypatch.setattr(os, "posix_spawn", spawn)
     with pytest.raises(SetupError):
         launcher.start(spec(tmp_path), LEASE)
-    assert log.read_text() == "said\n" * 2
+    assert log.read_text() == "said ''\n" * 2
     assert log.stat().st_mode & 0o777 == 0o600
+    assert capfd.readouterr().out == ""
 
 
 def test_a_log_that_cannot_be_opened_is_a_storage_error(launcher, tmp_path):

@@ -279,7 +279,7 @@ def test_a_survivor_is_told_of_once_and_tried_again(launcher, tmp_path, monkeypa
     from autopilot.runner import nursery as module
     from autopilot.system.tree import KillReport
 
-    def kill_tree(**_):
+    def kill_tree(*, grace_s, clock, exclude, limit_s):
         if not (tmp_path / "go").exists():
             return KillReport(survivors=[77])
         return reports.pop(0)

@@ -9,6 +9,7 @@ import pytest
 from autopilot.runner.wakeup import Wakeup
 from autopilot.runner.watch import Child, End, Watcher
 from autopilot.system.clock import SystemClock
+from autopilot.system.readiness import wait_ready
 from autopilot.system.tree import KillReport
 
 
@@ -196,14 +197,20 @@ class Pipe:
         os.close(self.writing)
 
 
-def test_what_the_child_says_is_taken_in_to_the_last_byte(watcher, child):
+def test_what_the_child_says_is_taken_in_to_the_last_byte(watcher, child, monkeypatch):
     pipe = Pipe()
     text = b"x" * 1000
     seen = Child(pid=child(lambda: os.write(pipe.writing, text)), streams=(pipe,), deadline_s=60)
     assert watcher.watch(seen) is End.EXITED
     # The writing end is still open here, as a survivor's would be: that must not make it wait.
+    waits = []
+    monkeypatch.setattr(
+        "autopilot.runner.watch.wait_ready",
+        lambda fds, timeout: waits.append(timeout) or wait_ready(fds, timeout=0),
+    )
     assert watcher.clear(seen, 0.0) == 0
     assert pipe.data == text
+    assert set(waits) == {0}
     assert seen.exit_code == 7
     pipe.close()
 
