@@ -119,14 +119,19 @@ class Watcher:
 
     def _wait(self, child: Child) -> None:
         now = self._clock.monotonic()
-        pauses = [_LONGEST_WAIT_S, self._keeper.pause(), child.deadline_s - (now - self._began)]
-        if child.idle_s:
-            pauses.append(child.idle_s - (now - self._heard(child)))
         fds = [self._wakeup.fd, *(stream.fd for stream in self._open)]
-        pause = max(0.0, min(pauses))
+        pause = max(0.0, min(_LONGEST_WAIT_S, self._keeper.pause(), self._left(child, now)))
         wait_ready(fds, timeout=pause)
         self._wakeup.drain()
         self._forgive(self._clock.monotonic() - now - pause)
+
+    def _left(self, child: Child, now: float) -> float:
+        """Seconds that it may go on for; after its last word no other limit counts."""
+        settled = child.settled()
+        if settled is not None:
+            return child.linger_s - (now - max(settled, self._awake))
+        left = child.deadline_s - (now - self._began)
+        return min(left, child.idle_s - (now - self._heard(child))) if child.idle_s else left
 
     def _forgive(self, late_s: float) -> None:
         if late_s > _AWAY_S:

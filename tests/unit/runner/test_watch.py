@@ -136,6 +136,49 @@ def test_time_in_which_we_were_stopped_is_not_charged(keeper, wakeup, child, lim
     assert Watcher(keeper, wakeup, Frozen()).watch(late) is End.TIMED_OUT
 
 
+class Waits:
+    """A clock that goes on only while somebody waits, and may go on for too long the first time."""
+
+    def __init__(self, late=0.0) -> None:
+        self.time = 100.0
+        self.late = late
+        self.seconds = []
+
+    def monotonic(self):
+        return self.time
+
+    def wait_ready(self, fds, *, timeout):
+        self.seconds.append(timeout)
+        assert len(self.seconds) < 20
+        self.time += timeout + self.late
+        self.late = 0.0
+
+
+@pytest.mark.parametrize(
+    ("late", "limits", "end", "seconds"),
+    [
+        (0.0, {"deadline_s": 2.5}, End.TIMED_OUT, [1.0, 1.0, 0.5]),
+        (0.0, {"deadline_s": 60, "idle_s": 1.5}, End.STALLED, [1.0, 0.5]),
+        (
+            0.0,
+            {"deadline_s": 1, "idle_s": 0.5, "linger_s": 2.0, "settled": lambda: 100.0},
+            End.LINGERED,
+            [1.0, 1.0],
+        ),
+        (4.5, {"deadline_s": 8}, End.TIMED_OUT, [1.0] * 3 + [0.5]),
+        (5.0, {"deadline_s": 8}, End.TIMED_OUT, [1.0] * 3),
+        (5.5, {"deadline_s": 8}, End.TIMED_OUT, [1.0] * 8),
+    ],
+)
+def test_it_waits_no_longer_than_it_may(keeper, wakeup, child, monkeypatch, late, limits, end, seconds):
+    waits = Waits(late)
+    monkeypatch.setattr("autopilot.runner.watch.wait_ready", waits.wait_ready)
+    monkeypatch.setattr(keeper, "pause", lambda: 10.0)
+    watcher = Watcher(keeper, wakeup, waits)
+    assert watcher.watch(Child(pid=child(sleep), streams=(), heard=lambda: 100.0, **limits)) is end
+    assert waits.seconds == seconds
+
+
 def test_a_last_word_before_the_stop_does_not_make_it_linger(keeper, wakeup, child):
     def work():
         import time
