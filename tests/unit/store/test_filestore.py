@@ -715,6 +715,16 @@ def test_a_move_is_nobodys_attempt(files, log):
     assert (lease.executor, lease.token, lease.state) == ("", 0, LeaseState.ENDED)
 
 
+def test_no_record_is_read_of_who_cannot_be_parked(files, monkeypatch):
+    for task_id in ("done", "held", "new"):
+        files.create(draft(task_id))
+    end(files, start(files, claim(files, "done")))
+    assert claim(files, "held").outbox == ()
+    monkeypatch.setattr(files._leases, "record", lambda task_id: pytest.fail(f"asked for {task_id}"))
+    assert [task.status for task in files.tasks()] == [Status.DONE, Status.CLAIMED, Status.PENDING]
+    assert files.get("new").status is Status.PENDING
+
+
 def test_all_tasks_are_shown_as_each_is(files):
     for task_id in ("one", "two"):
         files.create(draft(task_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 import threading
@@ -19,7 +20,6 @@ from autopilot.store.markdown import LARGEST, STAGED, MarkdownFiles
 from autopilot.system import failpoints
 from autopilot.taskfile import edit
 from autopilot.testing.stores import text_of
-from tests.exhaustion import no_more_files
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2 and leases")
 
@@ -66,6 +66,15 @@ def bytes_of(path):
 
 def to_claimed(data):
     return edit(data, {"status": "claimed"})
+
+
+def refusal(number):
+    """In place of a system call."""
+
+    def refuse(*args, **more):
+        raise OSError(number, os.strerror(number))
+
+    return refuse
 
 
 def at(monkeypatch, name, act):
@@ -125,19 +134,15 @@ def test_folders_and_pipes_are_invalid_and_never_hang(files, layout):
 
 def test_unreadable_files_are_invalid(files, layout, monkeypatch):
     save(path_of(layout), text_of("one"))
-
-    def refuse(*args, **kwargs):
-        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(module.os, "open", refuse)
+    monkeypatch.setattr(module.os, "open", refusal(errno.EACCES))
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
     assert "Permission denied" in broken.message
 
 
-def test_who_runs_out_of_descriptors_says_so(files, layout):
-    save(path_of(layout), text_of("one"))
-    with no_more_files(), pytest.raises(StorageError, match=f"cannot read {path_of(layout)}"):
+def test_who_runs_out_of_descriptors_says_so(files, layout, monkeypatch):
+    monkeypatch.setattr(module.os, "open", refusal(errno.EMFILE))
+    with pytest.raises(StorageError, match=f"cannot read {path_of(layout)}"):
         files.load("one")
 
 
@@ -159,7 +164,8 @@ def test_large_files_are_read_up_to_the_limit(files, layout, size):
     assert isinstance(files.load("one"), Task if size <= LARGEST else InvalidTask)
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_whole(files, layout, monkeypatch):
+@pytest.mark.parametrize("times, size", [(1000, 5005), (LARGEST, LARGEST + 1)])
+def test_a_file_that_grows_while_it_is_read_is_read_whole(files, layout, monkeypatch, times, size):
     save(path_of(layout), b"12345")
     real = os.fstat
 
@@ -168,11 +174,11 @@ def test_a_file_that_grows_while_it_is_read_is_read_whole(files, layout, monkeyp
         monkeypatch.setattr(module.os, "fstat", real)
         status = real(fd)
         with open(path_of(layout), "ab") as file:
-            file.write(b"67890" * 1000)
+            file.write(b"67890" * times)
         return status
 
     monkeypatch.setattr(module.os, "fstat", stale)
-    assert files.read("one").data == b"12345" + b"67890" * 1000
+    assert files.read("one").data == (b"12345" + b"67890" * times)[:size]
 
 
 # ---------------------------------------------------------------------- writing
@@ -204,11 +210,22 @@ def test_rewrite_changes_only_the_owned_line(files, layout):
     assert os.listdir(layout.tasks) == ["one.md"]
 
 
-def test_rewrite_keeps_the_mode_of_a_persons_file(files, layout):
+@pytest.mark.parametrize("mode", [0o600, 0o601, 0o664])
+def test_rewrite_keeps_the_mode_of_a_persons_file(files, layout, mode):
     save(path_of(layout), text_of("one"))
-    os.chmod(path_of(layout), 0o664)
+    os.chmod(path_of(layout), mode)
     files.rewrite("one", to_claimed, point="p")
-    assert stat.S_IMODE(os.stat(path_of(layout)).st_mode) == 0o664
+    assert stat.S_IMODE(os.stat(path_of(layout)).st_mode) == mode
+
+
+def test_what_is_about_to_be_exchanged_says_whose_it_is(files, layout, monkeypatch):
+    """By its name the leftovers of the dead are known."""
+    save(path_of(layout), text_of("one"))
+    names = []
+    at(monkeypatch, "p.swap", lambda: names.extend(os.listdir(layout.tasks)))
+    files.rewrite("one", to_claimed, point="p")
+    names.remove("one.md")
+    assert re.fullmatch(rf"\.one\.md\.{os.getpid()}\.[0-9a-f]{{8}}\.swap", *names)
 
 
 def test_rewrite_breaks_a_hard_link_instead_of_writing_through_it(files, layout, tmp_path):
@@ -255,11 +272,7 @@ def test_rewrite_refuses_a_folder(files, layout):
 
 def test_rewrite_leaves_nothing_where_the_new_text_gets_no_name(files, layout, monkeypatch):
     save(path_of(layout), text_of("one"))
-
-    def refuse(old, new):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(module.os, "rename", refuse)
+    monkeypatch.setattr(module.os, "rename", refusal(errno.EROFS))
     with pytest.raises(StorageError, match=path_of(layout)):
         files.rewrite("one", to_claimed, point="p")
     assert os.listdir(layout.tasks) == ["one.md"]
@@ -298,7 +311,7 @@ def test_a_person_who_saves_again_and_again_keeps_every_last_word(files, layout,
             save(path, text_of("one", title=f"T{next(count)}"))
 
     monkeypatch.setattr(module, "failpoint", failpoint)
-    with pytest.raises(BusyError) as refused:
+    with pytest.raises(BusyError, match=path) as refused:
         files.rewrite("one", to_claimed, point="p")
     assert "again later" in refused.value.hint
     assert b"title: T15" in bytes_of(path)
@@ -379,7 +392,7 @@ def test_a_file_that_is_open_for_writing_is_left_alone(files, layout):
     with open(path_of(layout), "ab"):
         assert files.read("one", watch=True).busy
         assert not files.read("one").busy
-        with pytest.raises(BusyError) as refused:
+        with pytest.raises(BusyError, match=path_of(layout)) as refused:
             files.rewrite("one", to_claimed, point="p")
     assert refused.value.code == "changed"
     assert "close it" in refused.value.hint

@@ -218,6 +218,7 @@ def test_an_unreadable_file_is_told(files, tasks, monkeypatch):
 
     monkeypatch.setattr(scan.MarkdownFiles, "read", refuse)
     (broken,) = files.changes().invalid
+    assert broken.path == str(tasks / "one.md")
     assert "Input/output error" in broken.message
 
 
