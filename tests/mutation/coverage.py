@@ -32,8 +32,10 @@ def main() -> int:
             check=False,
         )
         report = ["report", "--show-missing", "--skip-covered", f"--include={_files(chosen)}"]
-        for words in (["combine", "-q"], report):
-            subprocess.run([sys.executable, "-m", "coverage", *words], cwd=REPOSITORY, env=environ, check=True)
+        # Processes that were killed left a part of theirs, of which the first of these complains.
+        for words, heard in ((["combine", "-q"], subprocess.DEVNULL), (report, None)):
+            command = [sys.executable, "-m", "coverage", *words]
+            subprocess.run(command, cwd=REPOSITORY, env=environ, check=True, stdout=heard, stderr=heard)
     return ended.returncode
 
 

@@ -47,6 +47,15 @@ def test_what_does_not_fit_is_not_recorded(head, tail):
     assert head.read() == TAIL
 
 
+def test_a_descriptor_that_somebody_else_closed_is_no_fault(head):
+    """The file is a cache; what becomes of it ends no append."""
+    head.write(TAIL)
+    os.close(head._fd)
+    head.close()
+    head.write(TAIL)
+    assert head.read() == TAIL
+
+
 def test_a_forged_record_is_read_as_it_is(head, tmp_path):
     body = struct.pack("<QQQ32s27s", 1, 2, 3, bytes(32), b"\xff" * 27)
     Path(tmp_path, "events.head").write_bytes(body + struct.pack("<I", zlib.crc32(body)))
