@@ -111,13 +111,9 @@ class Eyes:
         self.forget()
 
     def _add_missing(self, watcher: Watcher) -> None:
-        watched = watcher.watched()
-        if len(watched) == len(self._masks):
-            return
-        for folder, mask in self._masks.items():
-            if folder not in watched and watcher.add(folder, mask) and folder in self._names:
-                # What happened there before the watch began is not known.
-                self._names[folder] = None
+        # What happened there before the watch begins is not known; nor are the names, as long as there is none.
+        for folder in self._masks.keys() - watcher.watched():
+            watcher.add(folder, self._masks[folder])
 
     def _take_in(self, notice: Notice) -> None:
         layout = self._layout

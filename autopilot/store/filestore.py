@@ -201,8 +201,7 @@ class FileStore(Store):
                 new = self._files.rewrite(task_id, checked, point="edit")
             except FileNotFoundError:
                 raise protocol.missing(task_id) from None
-            lease = self._leases.read(task_id)
-            return protocol.overlay(parse(new, path=path, expected_id=task_id), lease)
+            return self._view(parse(new, path=path, expected_id=task_id), self._leases.read(task_id))
 
     def _check_digest(self, task_id: str, data: bytes, digest: str) -> None:
         import hashlib
@@ -217,8 +216,9 @@ class FileStore(Store):
             raise protocol.missing(task_id) from None
 
     def _shown(self, task: Task | InvalidTask, lease: Lease | None) -> Task | InvalidTask:
-        if isinstance(task, InvalidTask):
-            return task
+        return task if isinstance(task, InvalidTask) else self._view(task, lease)
+
+    def _view(self, task: Task, lease: Lease | None) -> Task:
         parked = lease is None and task.status is Status.PENDING and task.updated_at is not None
         return protocol.overlay(task, lease, self._leases.record(task.id) if parked else None)
 

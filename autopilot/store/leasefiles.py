@@ -236,10 +236,8 @@ class LeaseFiles:
         if lease.state is LeaseState.ENDED:
             return lease
         beat = self.beat(lease)
-        cancel = self.cancel(lease.task_id, lease.token)
-        if beat is None or beat.boot != _boot_mark(lease):
-            return lease if cancel is None else attrs.evolve(lease, cancel=cancel)
-        return attrs.evolve(lease, beat=beat.at, cancel=cancel)
+        at = lease.beat if beat is None or beat.boot != _boot_mark(lease) else beat.at
+        return attrs.evolve(lease, beat=at, cancel=self.cancel(lease.task_id, lease.token))
 
     def _decode(self, path: str, decode: Callable[[bytes], T]) -> T | None:
         try:

@@ -219,6 +219,7 @@ class EndingTests(StoreCase):
         until = clock.now() + timedelta(hours=1)
         store.move("one", self.moving(store, "one", Status.PENDING, not_before=until), expected=Status.PENDING)
         assert getattr(store.get("one"), "not_before", None) == until
+        assert store.edit("one", {"priority": "low"}).not_before == until
         store.move("one", self.moving(store, "one", Status.PENDING, not_before=None), expected=Status.PENDING)
         assert getattr(store.get("one"), "not_before", "") is None
 

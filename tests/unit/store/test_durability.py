@@ -197,6 +197,14 @@ def test_nothing_is_fsynced_for_the_death_of_processes_only(make, synced, step):
     assert synced == []
 
 
+def test_a_claim_that_is_taken_back_is_not_brought_back_by_a_power_cut(make, synced):
+    store = make("full")
+    created(store)
+    synced.clear()
+    refused(claim)(store, None)
+    assert synced == ["state/leases/one.json", "state/leases", "state/leases"]
+
+
 def test_a_new_folder_is_on_the_disk_before_what_is_put_into_it(root, log, clock, synced):
     FileStore(str(root), publish=log.publish, clock=clock, watch=False).create(draft("one"))
     assert synced.index(".") < synced.index("tasks/one.md") < synced.index("tasks")

@@ -254,9 +254,8 @@ def test_a_creation_raced_by_a_file_that_a_person_drops(files, root, monkeypatch
         raise AlreadyExistsError("taken")
 
     monkeypatch.setattr("autopilot.store.markdown.create_file", raced)
-    with pytest.raises(AlreadyExistsError) as refused:
+    with pytest.raises(AlreadyExistsError, match="'one' already; nothing was changed"):
         files.create(draft("one"))
-    assert "nothing was changed" in refused.value.message
     assert file_of(root).read_bytes() == b"a person's"
 
 
@@ -808,6 +807,29 @@ def test_a_dead_runners_start_is_told_if_it_was_not(files, log, fault):
     assert [event.event_type for event in log.events] == ["task.claimed", "attempt.started"]
 
 
+def test_a_persons_status_after_a_dead_claimers_is_not_undone(files, root):
+    files.create(draft("one"))
+    claim(files, owner=gone_owner())
+    text = file_of(root).read_bytes().replace(b"status: claimed", b"status: cancelled")
+    file_of(root).write_bytes(text)
+    assert files.project() == 1
+    assert file_of(root).read_bytes() == text
+
+
+@pytest.mark.parametrize("beat", [None, b""])
+def test_a_start_that_could_not_be_told_is_told_with_the_next_beat(files, root, log, beat):
+    files.create(draft("one"))
+    lease = claim(files, events=())
+    log.fault = StorageError("full")
+    lease = start(files, lease)
+    if beat is not None:
+        (root / "state/leases/one.1.beat").write_bytes(beat)
+    log.fault = None
+    for _ in range(2):
+        files.renew(lease)
+    assert [event.event_type for event in log.events] == ["attempt.started"]
+
+
 def test_a_live_owners_steps_are_its_own_business(files, log):
     files.create(draft("one"))
     claim(files)
@@ -889,6 +911,7 @@ def test_while_an_end_cannot_be_told_the_task_waits(files, log):
     lease = start(files, claim(files))
     log.fault = StorageError("full")
     end(files, lease, Status.PENDING)
+    assert files.faults() == ["events of one wait in its lease: full"]
     with pytest.raises(BusyError):
         claim(files)
     with pytest.raises(BusyError):
@@ -931,8 +954,9 @@ def test_an_edit_of_a_held_task_shows_the_leases_view(files):
 def test_an_edit_must_leave_a_task(files, root):
     files.create(draft("one"))
     before = file_of(root).read_bytes()
-    with pytest.raises(TaskFormatError):
+    with pytest.raises(TaskFormatError) as refusal:
         files.edit("one", {"id": "two"})
+    assert refusal.value.path == str(file_of(root))
     assert file_of(root).read_bytes() == before
 
 
@@ -987,10 +1011,10 @@ def test_the_last_hundred_faults_are_kept(files, root):
     assert "100.json" in faults[-1]
 
 
-def test_the_bell_of_a_full_disk_is_silent(files, root, monkeypatch):
-    files.create(draft("one"))
-    (root / "state").mkdir(exist_ok=True)
-    (root / "state/bell").mkdir()
+@pytest.mark.parametrize("hindrance", ["state", "state/bell"])
+def test_a_bell_that_cannot_be_rung_is_silent(files, root, tmp_path, hindrance):
+    (root / hindrance).parent.mkdir(parents=True)
+    os.symlink(tmp_path, root / hindrance)
     files.notify()
 
 

@@ -119,6 +119,10 @@ def of_another_owner(store):
     store.renew(attrs.evolve(lease, owner=gone_owner()))
 
 
+def ended_before_it_started(store):
+    end(store, claim(store))
+
+
 def moved_while_held(store):
     claim(store)
     move(store, Status.CANCELLED)
@@ -142,6 +146,14 @@ def unknown_transition(store):
     move(store, Status.BLOCKED, expected=Status.CANCELLED)
 
 
+def edited_missing(store):
+    store.edit("two", {"title": "x"})
+
+
+def replaced_after_a_change(store):
+    store.replace_text("one", draft("one").text, digest="0" * 64)
+
+
 def edited_after_a_change(store):
     store.edit("one", {"title": "x"}, digest="0" * 64)
 
@@ -162,12 +174,15 @@ REFUSALS = [
     (reported_by_nobody, LeaseLostError, "lease_lost", ["attempt 1", "task two"]),
     (judged_a_claim_that_has_started, LeaseLostError, "lease_changed", ["attempt 1", "task one", "started"]),
     (of_another_owner, LeaseLostError, "lease_changed", ["attempt 1", "task one", "by process"]),
+    (ended_before_it_started, TransitionError, "transition_refused", ["task one", "claimed", "done"]),
     (moved_while_held, BusyError, "held", ["task one", "claimed", "attempt 1"]),
     (not_expected, BusyError, "not_expected", ["task one", "pending", "blocked"]),
     (moved_in_a_newer_format, BusyError, "newer_format", ["task one", "format 2", "newer than 1"]),
     (moved_into_a_claim, TransitionError, "transition_refused", ["task one", "claimed"]),
     (unknown_transition, TransitionError, "transition_refused", ["task one", "cancelled", "blocked"]),
+    (edited_missing, NotFoundError, "not_found", ["'two'"]),
     (edited_after_a_change, BusyError, "changed", ["task one", "changed"]),
+    (replaced_after_a_change, BusyError, "changed", ["task one", "changed"]),
 ]
 
 SAY_WHAT_TO_DO = [

@@ -194,12 +194,20 @@ def test_malformed_files_are_told_and_mended_ones_too(files, tasks):
     os.symlink("/etc/passwd", tasks / "link.md")
     os.symlink("/nowhere", tasks / "dangling.md")
     (tasks / "folder.md").mkdir()
+    (tasks / "other.md").write_bytes(text_of("another"))
     (tasks / "note.txt").write_text("not a task")
     (tasks / ".hidden.md").write_bytes(text_of("hidden"))
     changes = files.changes()
-    assert sorted(entry.id for entry in changes.invalid) == ["Bad Name", "dangling", "folder", "link", "one"]
+    assert sorted(entry.id for entry in changes.invalid) == [
+        "Bad Name",
+        "dangling",
+        "folder",
+        "link",
+        "one",
+        "other",
+    ]
     assert not changes.tasks
-    assert all(entry.hint for entry in changes.invalid)
+    assert all(entry.hint and entry.path == str(tasks / f"{entry.id}.md") for entry in changes.invalid)
     assert not files.changes()
     write(tasks, "one")
     assert ids(files.changes()) == ["one"]
@@ -349,6 +357,17 @@ def test_a_lease_that_vanishes_gives_the_file_its_word_back(open_file_store, tas
     assert (orphan.status, orphan.written, orphan.saved) == (Status.CLAIMED, None, 0.0)
 
 
+def test_a_lease_that_vanishes_beside_an_old_file_is_missed(open_file_store, tasks, root, age):
+    files = open_file_store(watch=False)
+    write(tasks, "one")
+    files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    (claimed,) = files.changes().tasks
+    os.unlink(root / "state/leases/one.json")
+    (orphan,) = files.changes().tasks
+    assert (claimed.written, orphan.written) == (Status.CLAIMED, None)
+    assert not files.changes()
+
+
 def test_a_persons_status_is_told_while_the_task_is_held(files, tasks):
     write(tasks, "one")
     files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
@@ -416,8 +435,10 @@ def test_waiting_without_inotify(open_file_store, tasks):
     write(tasks, "one")
     assert files.wait(20) is True
     assert files.wait(0) is False
-    open_file_store().notify()
-    assert files.wait(20) is True
+    for _ in range(2):
+        open_file_store().notify()
+        assert files.wait(20) is True
+    assert files.wait(0) is False
 
 
 # ---------------------------------------------------------------------- waiting

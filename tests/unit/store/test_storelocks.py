@@ -23,8 +23,7 @@ def open_locks(root):
         locks.close()
 
 
-def test_a_task_inside_the_claims_leaves_both_locked(open_locks):
-    one, two = open_locks(), open_locks()
+def excludes_others(one, two):
     with one.claims(), one.task("x"):
         with pytest.raises(BusyError), two.claims():
             pass
@@ -32,6 +31,24 @@ def test_a_task_inside_the_claims_leaves_both_locked(open_locks):
             pass
     with two.claims(), two.task("x"):
         pass
+
+
+def in_a_child(do, *args):
+    """Whether a forked child could do it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            do(*args)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_task_inside_the_claims_leaves_both_locked(open_locks):
+    one, two = open_locks(), open_locks()
+    excludes_others(one, two)
+    assert in_a_child(excludes_others, one, two)
 
 
 def test_a_lock_file_is_opened_once(open_locks, root, monkeypatch):
@@ -52,18 +69,13 @@ def test_a_lock_file_is_opened_once(open_locks, root, monkeypatch):
 
 
 def test_a_forked_child_waits_for_its_parent(open_locks):
+    def wait_in_vain():
+        with pytest.raises(BusyError), locks.task("x"):
+            pass
+
     locks = open_locks()
     with locks.task("x"):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                with locks.task("x"):
-                    os._exit(1)
-            except BusyError:
-                os._exit(0)
-            finally:
-                os._exit(2)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert in_a_child(wait_in_vain)
 
 
 def test_whether_a_task_was_free(open_locks):
