@@ -90,6 +90,7 @@ def test_who_asks_for_it_dies_with_its_parent():
                 os.write(writing, b"1" if die_with_parent() else b"0")
                 signal.alarm(20)
                 signal.pause()
+            os.close(writing)
             asked = os.read(reading, 1)
             os._exit(0 if asked == b"1" else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(parent, 0)[1]) == 0
