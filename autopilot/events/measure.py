@@ -50,7 +50,7 @@ def beginning(folder: str, fd: int, number: int) -> Tail:
 
 def tail_of(folder: str, number: int) -> Tail:
     """Where the log stood at the end of closed segment ``number``, as the start of the next one."""
-    fd = open_reading(closed_path(folder, number)) if number > 0 else None
+    fd = open_reading(closed_path(folder, number))
     if fd is None:
         return Tail(number=number + 1)
     try:

@@ -115,7 +115,10 @@ class _Verification:
         files = 0
         for number, fd, newest in self._segments():
             files += 1
-            self._name, self._line = ("events.ndjson" if newest else os.path.basename(closed_path("", number))), 0
+            self._name, self._line = (
+                ("events.ndjson" if newest else os.path.basename(closed_path(self._folder, number))),
+                0,
+            )
             if expected and number != expected:
                 self._fault(f"segment {number} follows on {expected - 1}: some are missing, or one is there twice")
             expected = number + 1

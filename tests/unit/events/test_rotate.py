@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -132,6 +133,16 @@ def test_a_name_that_is_taken_is_not_overwritten(make_log, folder, drafts):
     log.rotate()
     assert Path(folder, "events-00000001.ndjson").read_text() == "somebody's backup\n"
     assert names(folder) == ["events-00000001.ndjson", "events.ndjson"]
+
+
+def test_a_second_copy_of_the_newest_is_not_read(log, folder, drafts, clock):
+    log.append(drafts(1))
+    since = clock.instant
+    log.rotate()
+    log.append(drafts(2))
+    shutil.copy(f"{folder}/events.ndjson", f"{folder}/events-00000002.ndjson")
+    assert numbers(log) == [0, 0, 1]
+    assert len(log.tail(9)) == len(list(log.read(since=since))) == 4
 
 
 @pytest.mark.parametrize("point", ["log.rotate.rename", "log.rotate.first"])
@@ -288,6 +299,13 @@ class TestGc:
         log.gc(keep_bytes=0)
         assert seen[-1].event_type == "log.pruned"
         assert seen[-1].payload["reason"] == "beyond 0 bytes"
+
+    def test_sinks_are_told_of_what_was_mended_first_as_well(self, full, make_log, folder):
+        with Path(folder, "events.ndjson").open("ab") as file:
+            file.write(b"torn")
+        seen = []
+        make_log(on_appended=seen.extend).gc(keep_bytes=0)
+        assert [event.event_type for event in seen] == ["log.healed", "log.pruned"]
 
     def test_gc_of_an_empty_log(self, log):
         assert log.gc(keep_bytes=0, older_than_days=0).removed == ()

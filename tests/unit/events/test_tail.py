@@ -30,11 +30,11 @@ def test_over_segments(make_log):
         assert found == list(range(30))[-count:]
 
 
-def test_cursors_and_lines_are_those_of_reading_forwards(make_log):
+def test_cursors_and_lines_are_those_of_reading_forwards(make_log, folder):
     log = make_log(segment_bytes=900)
     for n in range(12):
         log.append([draft(n, "x" * n * 37)])
-    assert log.tail(1000) == list(log.read())
+    assert log.tail(1000) == list(backwards(folder))[::-1] == list(log.read())
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64, 300])

@@ -55,6 +55,21 @@ def test_a_forged_line_in_the_middle_is_found(sample, folder):
     assert report.faults[0].line == 3
 
 
+def test_a_forged_last_line_is_found_by_the_head_file(sample, folder):
+    path = paths(folder)[-1]
+    path.write_bytes(path.read_bytes().replace(b'"c.d"', b'"x.y"'))
+    assert messages(verify(folder)) == (
+        "events.ndjson:3: this line is not the one that the head file has recorded: one of them was changed"
+    )
+
+
+def test_a_first_segment_without_its_first_line_is_found(log, folder):
+    log.append([EventDraft(event_type="a.b")] * 2)
+    path = Path(folder, "events.ndjson")
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    assert "the log begins with segment 1, and no `log.pruned` event" in messages(verify(folder))
+
+
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_a_missing_segment_is_found(sample, folder, index):
     paths(folder)[index].unlink()
