@@ -115,10 +115,8 @@ class _Verification:
         files = 0
         for number, fd, newest in self._segments():
             files += 1
-            self._name, self._line = (
-                ("events.ndjson" if newest else os.path.basename(closed_path(self._folder, number))),
-                0,
-            )
+            path = newest_path(self._folder) if newest else closed_path(self._folder, number)
+            self._name, self._line = os.path.basename(path), 0
             if expected and number != expected:
                 self._fault(f"segment {number} follows on {expected - 1}: some are missing, or one is there twice")
             expected = number + 1

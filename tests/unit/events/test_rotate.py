@@ -68,12 +68,13 @@ def test_writers_follow_a_rotation_by_others(make_log, folder, drafts):
 
 def test_rotating_tells_sinks_and_an_empty_log_is_not_rotated(make_log, folder, drafts):
     seen = []
-    log = make_log(on_appended=seen.extend)
+    log = make_log(on_appended=seen.extend, source="user")
     log.rotate()
     assert log.verify().events == 0
     log.append(drafts(1))
     log.rotate()
     assert [event.event_type for event in seen] == ["task.created", "log.rotated"]
+    assert [event.source for event in seen] == ["user", "autopilot"]
     assert seen[1].payload["latest"] == seen[0].timestamp
     assert seen[1].payload["events"] == 1
 
@@ -290,6 +291,15 @@ class TestGc:
         assert full.verify().ok
         full.gc(keep_bytes=0)
         assert names(folder) == ["events.ndjson"]
+        assert full.verify().ok
+
+    def test_an_event_without_a_removal_hides_no_earlier_one(self, full, folder):
+        full.gc(keep_bytes=2500)
+        left = names(folder)
+        failpoints.arm("log.gc.unlink=EIO")
+        with pytest.raises(StorageError):
+            full.gc(keep_bytes=0)
+        assert set(left) <= set(names(folder))
         assert full.verify().ok
 
     def test_sinks_are_told(self, make_log, drafts, clock):

@@ -50,6 +50,13 @@ def test_chunk_boundaries_anywhere(log, folder, monkeypatch, chunk):
     assert [record.line for record in backwards(folder)] == raw[::-1]
 
 
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_byte_that_is_left_is_read(log, folder, monkeypatch, left):
+    log.append([draft(0), draft(1)])
+    monkeypatch.setattr(tail_module, "_CHUNK", os.path.getsize(f"{folder}/events.ndjson") - left)
+    assert log.tail(9) == list(log.read())
+
+
 @pytest.mark.parametrize("count", [20, 2000])
 def test_the_end_of_a_big_log_costs_what_it_is(make_log, monkeypatch, count):
     """O(n): with a thousand times the log, the same bytes are read."""
@@ -85,3 +92,4 @@ def test_one_line_of_many_chunks_is_linear(log, monkeypatch):
     read = counted_reads(monkeypatch)
     assert [record.data["payload"]["n"] for record in log.tail(2)] == [0, 1]
     assert sum(read) < 4 * 1_500_000
+    assert len(read) < 100

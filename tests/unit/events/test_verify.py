@@ -63,6 +63,23 @@ def test_a_forged_last_line_is_found_by_the_head_file(sample, folder):
     )
 
 
+def test_a_first_line_that_is_none_is_one_fault(log, folder):
+    log.append([EventDraft(event_type="a.b")] * 3)
+    path = Path(folder, "events.ndjson")
+    first, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(b"x" * len(first) + b"\n" + rest)
+    assert [(fault.line, fault.message[:12]) for fault in verify(folder).faults] == [
+        (1, "not an event"),
+        (2, "`prev` is no"),
+    ]
+
+
+def test_a_segment_that_claims_to_begin_elsewhere_is_found(sample, folder):
+    path = paths(folder)[1]
+    path.write_bytes(path.read_bytes().replace(b'"events":3', b'"events":4', 1))
+    assert "1: the first line does not begin segment 2 where the one before ended" in messages(verify(folder))
+
+
 def test_a_first_segment_without_its_first_line_is_found(log, folder):
     log.append([EventDraft(event_type="a.b")] * 2)
     path = Path(folder, "events.ndjson")
