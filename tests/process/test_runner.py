@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from autopilot.models import OutcomeKind, PluginRef, Usage
+from autopilot.models import Ending, OutcomeKind, PluginRef, Status, Usage
 from tests.process.runner_support import Arena, alive, arena, pids_in
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
@@ -137,6 +137,15 @@ def test_what_cannot_be_started_is_a_line_in_the_launchers_log(place: Arena):
     place.launcher.start(place.spec(lease, text, store_url="odd://x"), lease)
     assert place.ended(lease).exit_code == 96
     assert f"{place.task_id}.1: not started: no plugin opens the store odd://x\n" in place.complaints()
+
+
+def test_a_start_that_is_refused_is_told_in_the_log(place: Arena):
+    lease, text = place.claim(place.task_id, executor="python")
+    place.store.finish(lease, Ending(status=Status.PENDING, record=lease.record))
+    place.launcher.start(place.spec(lease, text), lease)
+    assert place.ended(lease).exit_code == 97
+    (told,) = place.log.tail(1, types="attempt.refused", task=place.task_id)
+    assert (told.event.payload["attempt"], told.event.payload["executor"]) == (1, "python")
 
 
 def test_the_work_folder_and_the_environment_are_the_attempts_own(tmp_path):

@@ -120,7 +120,7 @@ def test_a_report_of_an_old_token_is_given_up(store, clock):
 
 
 def test_what_came_too_late_is_a_fact_about_both_attempts(store):
-    store.record = lambda task_id: TaskRecord(task_id=task_id, token=5)
+    store.record = {"t": TaskRecord(task_id="t", token=5)}.__getitem__
     fact = keeper_of(store, Clock()).stale("report")
     assert fact.event_type == "lease.stale"
     assert fact.payload == {"attempt": 3, "current": 5, "what": "report"}
