@@ -197,12 +197,16 @@ def test_nothing_is_fsynced_for_the_death_of_processes_only(make, synced, step):
     assert synced == []
 
 
-def test_a_claim_that_is_taken_back_is_not_brought_back_by_a_power_cut(make, synced):
+@pytest.mark.parametrize(
+    "step, folder", [("take a creation back", "tasks"), ("take a claim back", "state/leases")]
+)
+def test_what_is_taken_back_is_not_brought_back_by_a_power_cut(make, synced, step, folder):
+    before, do, _ = STEPS[step]
     store = make("full")
-    created(store)
+    given = before(store)
     synced.clear()
-    refused(claim)(store, None)
-    assert synced == ["state/leases/one.json", "state/leases", "state/leases"]
+    do(store, given)
+    assert synced[1:] == [folder, folder]
 
 
 def test_a_new_folder_is_on_the_disk_before_what_is_put_into_it(root, log, clock, synced):

@@ -332,9 +332,9 @@ def test_a_claim_whose_file_cannot_be_written_holds_all_the_same(files, root, st
 
 def test_a_file_open_in_an_editor_is_not_claimed(files, root):
     files.create(draft("one"))
-    with open(file_of(root), "ab"), pytest.raises(BusyError) as refused:
+    with open(file_of(root), "ab"), pytest.raises(BusyError, match="of task one is open") as refusal:
         claim(files)
-    assert refused.value.code == "changed"
+    assert refusal.value.code == "changed"
     assert claim(files).token == 1
 
 
@@ -405,6 +405,7 @@ def test_a_corrupt_lease_is_set_aside_and_told(files, root, log, clock):
     assert any("moved to" in fault for fault in files.faults())
     (told,) = (event for event in log.events if event.event_type == "file.kept")
     assert told.payload["path"].endswith(kept)
+    assert told.id.startswith("evt-")
     assert told.trace_id == "one"
     assert told.timestamp == format_instant(clock.wall)
     move(files, Status.PENDING, Status.CLAIMED)
@@ -881,6 +882,15 @@ def test_loose_files_beside_leases_are_swept(files, root):
     assert sorted(os.listdir(root / "state/leases")) == ["one.1.beat", "one.cancel", "one.json"]
     end(files, held, Status.CANCELLED)
     assert os.listdir(root / "state/leases") == []
+
+
+def test_a_file_that_is_loose_no_more_is_not_swept(files, root, monkeypatch):
+    files.create(draft("one"))
+    claim(files)
+    files.request_cancel("one", by="me")
+    monkeypatch.setattr(LeaseFiles, "leftovers", lambda self: {"one.cancel": "one"})
+    files.project()
+    assert files.lease("one").cancel == "me"
 
 
 def test_a_loose_file_of_a_task_that_is_being_changed_is_left_alone(open_file_store, root):

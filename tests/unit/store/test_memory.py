@@ -26,8 +26,9 @@ def claim(store):
     return store.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
 
 
-def test_a_text_that_is_no_task(store, memory):
-    memory.texts["one"] = b"nothing"
+@pytest.mark.parametrize("text", [b"nothing", text_of("two")])
+def test_a_text_that_is_no_task(store, memory, text):
+    memory.texts["one"] = text
     assert isinstance(store.get("one"), InvalidTask)
     assert [type(task) for task in store.tasks()] == [InvalidTask]
     assert [entry.id for entry in store.changes().invalid] == ["one"]
@@ -74,6 +75,15 @@ def test_an_end_that_waits_is_not_asked_to_stop(store, log):
     ending = Ending(status=Status.CANCELLED, record=lease.record, events=(EventDraft(event_type="x.y"),))
     store.finish(lease, ending)
     assert store.lease("one").cancel is None
+    assert store.request_cancel("one", by="me") is False
+
+
+def test_a_move_that_waits_is_who_moved_its(store, log):
+    store.create(draft("one"))
+    log.fault = StorageError("full")
+    ending = Ending(status=Status.CANCELLED, record=store.record("one"), events=(EventDraft(event_type="x.y"),))
+    store.move("one", ending, expected=Status.PENDING)
+    assert (store.lease("one").owner, store.lease("one").executor) == (identify(), "")
 
 
 def test_nothing_has_changed_since_the_start_or_the_last_look(store):

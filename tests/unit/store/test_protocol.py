@@ -11,7 +11,7 @@ from autopilot.models import Ending, Lease, LeaseState, Status, TaskRecord
 from autopilot.store import protocol
 from autopilot.system.processes import identify
 from autopilot.taskfile import parse
-from autopilot.testing.stores import draft
+from autopilot.testing.stores import FakeClock, draft
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -59,6 +59,13 @@ def test_the_later_of_two_times_counts(one, other, later):
     record = TaskRecord(task_id="one", not_before=other)
     assert protocol.overlay(task_of(not_before=one), None, record).not_before == later
     assert protocol.overlay(task_of(not_before=one), lease_of(not_before=other)).not_before == later
+
+
+def test_a_start_is_a_sign_of_life():
+    clock = FakeClock()
+    claimed = lease_of(state=LeaseState.CLAIMED)
+    begun = protocol.started(claimed, claimed, owner=identify(), guardian=None, events=(), clock=clock)
+    assert (begun.state, begun.beat) == (LeaseState.STARTED, clock.steady)
 
 
 def test_a_record_moves_no_task_that_has_ended():
