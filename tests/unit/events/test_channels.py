@@ -119,11 +119,11 @@ class TestCursors:
             cursors.save("me", "3:15")
         assert cursors.load("me") == "3:14"
 
-    @pytest.mark.parametrize("sync, times", [(True, 4), (False, 0)])
-    def test_sync_covers_the_file_and_its_folders(self, tmp_path, monkeypatch, sync, times):
+    @pytest.mark.parametrize("options, times", [({}, 4), ({"sync": False}, 0)])
+    def test_sync_covers_the_file_and_its_folders(self, tmp_path, monkeypatch, options, times):
         synced = []
         monkeypatch.setattr("os.fsync", synced.append)
-        Cursors(str(tmp_path / "state" / "cursors"), sync=sync).save("me", "3:14")
+        Cursors(str(tmp_path / "state" / "cursors"), **options).save("me", "3:14")
         assert len(synced) == times
 
     def test_a_cursor_can_be_forgotten(self, cursors):

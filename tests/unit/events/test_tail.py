@@ -51,8 +51,9 @@ def test_chunk_boundaries_anywhere(log, folder, monkeypatch, chunk):
 
 
 @pytest.mark.parametrize("left", [1, 2])
-def test_a_byte_that_is_left_is_read(log, folder, monkeypatch, left):
-    log.append([draft(0), draft(1)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_byte_that_is_left_is_read(log, folder, monkeypatch, left, count):
+    log.append([draft(0)] * count)
     monkeypatch.setattr(tail_module, "_CHUNK", os.path.getsize(f"{folder}/events.ndjson") - left)
     assert log.tail(9) == list(log.read())
 
