@@ -13,6 +13,7 @@ import time
 import pytest
 
 from autopilot.executors.spawn import start
+from autopilot.system import tree
 from autopilot.system.clock import SystemClock
 from autopilot.system.marks import marked_processes
 from autopilot.system.processes import identify
@@ -200,8 +201,6 @@ def test_first_may_be_another_signal(tmp_path, tag):
 
 
 def test_what_cannot_be_killed_is_a_survivor(monkeypatch, tmp_path, tag):
-    from autopilot.system import tree
-
     def work():
         monkeypatch.setattr(tree.signal, "pidfd_send_signal", lambda *_: None)  # as for uninterruptible sleep
         program = start(["sleep", f"1000.{tag}"], cwd="/", environment=ENVIRONMENT)
@@ -271,6 +270,16 @@ def test_who_is_named_while_the_others_are_stopped_goes_with_them(tag):
     assert (report.killed, report.forced, report.survivors) == (3, 3, [])
     assert len(asked) == 3, "until it named nobody new"
     assert [process.wait() for process in (known, young, younger)] == [-9] * 3
+
+
+def test_known_processes_that_cannot_be_killed_are_survivors(monkeypatch, tag):
+    known = subprocess.Popen(["sleep", f"1000.{tag}"])
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "send_signal", lambda *_: False)  # as for another user's
+        report = kill_processes([identify(known.pid)], clock=SystemClock(), limit_s=0.02)
+    assert (report.killed, report.forced, report.survivors) == (0, 0, [known.pid])
+    known.kill()
+    known.wait()
 
 
 class Slow(SystemClock):

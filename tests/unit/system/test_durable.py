@@ -116,6 +116,10 @@ class TestFolders:
         ensure_folder(f"{tmp_path}/a/b/c", sync=True)
         assert len(synced) == 3
 
+    def test_by_default_nothing_is_fsynced(self, tmp_path, synced):
+        ensure_folder(f"{tmp_path}/a/b")
+        assert synced == []
+
     def test_a_relative_path(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         ensure_folder("here/there", sync=True)
@@ -185,6 +189,7 @@ def test_reading_follows_no_link_and_stops_at_the_limit(tmp_path):
     (tmp_path / "a").write_bytes(b"0123456789")
     assert read_file(f"{tmp_path}/a") == b"0123456789"
     assert read_file(f"{tmp_path}/a", limit=4) == b"01234"
+    assert read_file(f"{tmp_path}/a", limit=0) == b"0"
     (tmp_path / "link").symlink_to(tmp_path / "a")
     with pytest.raises(OSError) as caught:
         read_file(f"{tmp_path}/link")
@@ -206,7 +211,7 @@ def test_faults_of_the_disk_are_named_with_their_path(number):
     fault = storage_error(OSError(number, "x"), "/some/path")
     assert isinstance(fault, StorageError)
     assert str(fault) == f"cannot write /some/path: {os.strerror(number)}"
-    assert bool(fault.hint) is (number not in (errno.EIO, errno.EFBIG))
+    assert (fault.hint == "") is (number in (errno.EIO, errno.EFBIG))
 
 
 @pytest.mark.parametrize("number, hint", [(errno.EROFS, "--root"), (errno.EMFILE, "`ulimit -n`")])

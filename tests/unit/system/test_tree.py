@@ -144,6 +144,12 @@ def test_without_children_no_process_is_looked_at(monkeypatch):
     assert in_child(lambda: kill_tree(grace_s=1.0, clock=SystemClock()) != tree.KillReport()) == 0
 
 
+def test_who_is_gone_is_not_identified():
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert [process.pid for process in tree._identified([gone.pid, os.getpid()])] == [os.getpid()]
+
+
 def test_a_clock_that_runs_out_ends_the_wait():
     class Jumping(SystemClock):
         now_s = 0.0
