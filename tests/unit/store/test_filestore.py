@@ -616,7 +616,7 @@ def test_a_lease_that_may_not_be_read_is_no_corrupt_one(files, monkeypatch):
         raise OSError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("autopilot.store.leasefiles.read_file", refuse)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match=r"state/leases/one\.json"):
         files.leases()
 
     def strange(path):
@@ -712,7 +712,7 @@ def test_a_move_is_nobodys_attempt(files, log):
     log.fault = StorageError("full")
     move(files, Status.CANCELLED, Status.PENDING)
     (lease,) = files.leases()
-    assert (lease.executor, lease.token, lease.state) == ("", 0, LeaseState.ENDED)
+    assert (lease.executor, lease.token, lease.state, lease.ttl_s) == ("", 0, LeaseState.ENDED, 0.0)
 
 
 def test_no_record_is_read_of_who_cannot_be_parked(files, monkeypatch):
@@ -891,6 +891,19 @@ def test_a_file_that_is_loose_no_more_is_not_swept(files, root, monkeypatch):
     monkeypatch.setattr(LeaseFiles, "leftovers", lambda self: {"one.cancel": "one"})
     files.project()
     assert files.lease("one").cancel == "me"
+
+
+def test_a_persons_text_that_a_dead_writer_left_is_kept_and_told(files, root, log):
+    files.create(draft("one"))
+    left = root / "tasks/.one.md.4194304.0a1b2c3d.swap"
+    left.write_bytes(text_of("one", title="Mine"))
+    os.utime(left, (1, 1))
+    files.changes()
+    files.project()
+    (kept,) = (root / "conflicts").iterdir()
+    assert kept.read_bytes() == text_of("one", title="Mine")
+    assert [event.payload["path"] for event in log.events] == [str(kept)]
+    assert not left.exists()
 
 
 def test_a_loose_file_of_a_task_that_is_being_changed_is_left_alone(open_file_store, root):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import attrs
 import pytest
 
-from autopilot.models import Ending, Lease, LeaseState, Status, TaskRecord
+from autopilot.models import Ending, EventDraft, Lease, LeaseState, Reason, Status, TaskRecord
 from autopilot.store import protocol
 from autopilot.system.processes import identify
 from autopilot.taskfile import parse
@@ -59,6 +59,34 @@ def test_the_later_of_two_times_counts(one, other, later):
     record = TaskRecord(task_id="one", not_before=other)
     assert protocol.overlay(task_of(not_before=one), None, record).not_before == later
     assert protocol.overlay(task_of(not_before=one), lease_of(not_before=other)).not_before == later
+
+
+def test_a_claim_takes_on_what_is_remembered_but_for_what_held_it_back():
+    clock = FakeClock()
+    record = TaskRecord(
+        task_id="one",
+        token=3,
+        seq=9,
+        used=2,
+        sessions={"a": "s"},
+        not_before=NOW,
+        reason=Reason(code="c", message="m"),
+        projected=Status.BLOCKED,
+    )
+    lease = protocol.claimed(
+        record,
+        token=4,
+        executor="local",
+        owner=identify(),
+        ttl_s=30.0,
+        events=(EventDraft(event_type="x.y"),),
+        clock=clock,
+    )
+    assert lease.record == TaskRecord(
+        task_id="one", token=4, seq=1, used=2, sessions={"a": "s"}, projected=Status.CLAIMED
+    )
+    assert [event.id for event in lease.outbox] == ["evt-one.4.1"]
+    assert (lease.beat, lease.claimed_at) == (clock.steady, clock.wall)
 
 
 def test_a_start_is_a_sign_of_life():

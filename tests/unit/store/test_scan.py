@@ -506,6 +506,17 @@ def test_a_child_gets_eyes_of_its_own(files, tasks):
     assert ids(files.changes()) == ["two"]
 
 
+def test_eyes_watch_what_is_there_unless_told_not_to(root):
+    if watch.open_watcher() is None:
+        pytest.skip("needs inotify")
+    layout = scan.Layout(str(root))
+    layout.prepare(layout.tasks, layout.leases)
+    watching, polling = eyes.Eyes(layout), eyes.Eyes(layout, watch=False)
+    assert watching.take() == polling.take() == (None, None)
+    assert (watching.take(), polling.take()) == ((set(), set()), (None, None))
+    watching.close()
+
+
 def test_eyes_without_any_folder_poll(root, tmp_path):
     blind = eyes.Eyes(scan.Layout(str(tmp_path / "none")))
     assert blind.wait(0.01) is False
