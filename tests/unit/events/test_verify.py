@@ -77,7 +77,8 @@ def test_a_first_line_that_is_none_is_one_fault(log, folder):
 def test_a_segment_that_claims_to_begin_elsewhere_is_found(sample, folder):
     path = paths(folder)[1]
     path.write_bytes(path.read_bytes().replace(b'"events":3', b'"events":4', 1))
-    assert "1: the first line does not begin segment 2 where the one before ended" in messages(verify(folder))
+    found = messages(verify(folder))
+    assert "events-00000002.ndjson:1: the first line does not begin segment 2 where the one before ended" in found
 
 
 def test_a_first_segment_without_its_first_line_is_found(log, folder):
