@@ -62,7 +62,7 @@ class TestCreate:
     @pytest.mark.parametrize("step", WRITING)
     def test_a_refusal_leaves_nothing(self, tmp_path, step):
         failpoints.arm(f"p.{step}=ENOSPC")
-        with pytest.raises(StorageError, match="No space left") as caught:
+        with pytest.raises(StorageError, match=f"cannot write {tmp_path}/a: No space left") as caught:
             create_file(f"{tmp_path}/a", b"data", point="p", sync=True)
         assert "free some space" in caught.value.hint
         assert os.listdir(tmp_path) == []
@@ -86,7 +86,7 @@ class TestReplace:
     def test_a_refusal_leaves_the_old_one(self, tmp_path, step):
         (tmp_path / "a").write_bytes(b"old")
         failpoints.arm(f"p.{step}=EDQUOT")
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError, match=f"cannot write {tmp_path}/a:"):
             replace_file(f"{tmp_path}/a", b"new", point="p", sync=True)
         assert (tmp_path / "a").read_bytes() == b"old"
         assert os.listdir(tmp_path) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from autopilot.system import tree
 from autopilot.system.clock import SystemClock
-from autopilot.system.process_table import row_of
+from autopilot.system.process_table import Row, row_of
 from autopilot.system.tree import become_subreaper, die_with_parent, kill_tree, set_not_dumpable
 
 
@@ -142,6 +143,29 @@ def test_a_process_of_another_user_is_not_ours_to_signal(monkeypatch):
 def test_without_children_no_process_is_looked_at(monkeypatch):
     monkeypatch.setattr(tree, "descendant_rows", None)
     assert in_child(lambda: kill_tree(grace_s=1.0, clock=SystemClock()) != tree.KillReport()) == 0
+
+
+def test_where_all_children_are_excluded_nobody_is_waited_for():
+    def work():
+        kept = subprocess.Popen(["sleep", "1000"])
+        report = kill_tree(grace_s=1.0, clock=None, exclude={kept.pid})
+        alive = kept.poll() is None
+        kept.kill()
+        kept.wait()
+        return 0 if alive and report == tree.KillReport() else 1
+
+    assert in_child(work) == 0
+
+
+def test_they_are_stopped_until_nobody_new_appears(monkeypatch):
+    rows = [Row(pid, 1, "S", "1") for pid in (101, 102)]
+    looks = iter([rows[:1], rows, rows])
+    stopped = []
+    monkeypatch.setattr(tree, "descendant_rows", lambda *_, **__: next(looks))
+    monkeypatch.setattr(tree, "_signal_row", lambda row, number: stopped.append((row, number)))
+    hunt = tree._Hunt(frozenset(), SystemClock(), lambda: None)
+    assert hunt._freeze(math.inf) == rows
+    assert stopped == [(row, signal.SIGSTOP) for row in rows]
 
 
 def test_who_is_gone_is_not_identified():
