@@ -89,6 +89,8 @@ class Held:
     Attributes:
         beat: when its owner was heard of last.
         seen: the beat that a watcher saw last, and when it first saw that one.
+        looked: when it looked last at this owner.
+        forgiven: whether it forgave this beat its age; None where it was too close to say.
         told: its end is in the log.
     """
 
@@ -97,6 +99,8 @@ class Held:
     owner: Owner
     beat: float = 0.0
     seen: tuple[float, float] = (-1.0, 0.0)
+    looked: float | None = None
+    forgiven: bool | None = False
     status: Status | None = None
     told: bool = False
 
@@ -104,15 +108,30 @@ class Held:
         """What a watcher must find now; None where it is too close to say."""
         if self.owner is Owner.GONE:
             return Liveness.DEAD
+        away = 0.0 if self.looked is None else now - self.looked
+        self.looked = now
         if self.seen[0] != self.beat:
-            self.seen = self.beat, now
-        away = self.owner is Owner.ELSEWHERE
-        since, limit = (self.seen[1], TTL_S + GRACE_S) if away else (self.beat, TTL_S)
-        if abs(now - since - limit) < _MARGIN_S:
+            self.seen, self.forgiven = (self.beat, now), False
+        if self.owner is Owner.ELSEWHERE:
+            late = _exceeds(now - self.seen[1], TTL_S + GRACE_S)
+            return None if late is None else Liveness.EXPIRED if late else Liveness.UNKNOWN
+        late = _exceeds(now - self.beat, TTL_S)
+        if late is False:
+            return Liveness.ALIVE
+        # Whoever was away for as long itself forgives a beat once.
+        forgives = False if self.forgiven else _exceeds(away, TTL_S + GRACE_S)
+        if forgives is False:
+            return Liveness.EXPIRED if late else None
+        if late is None or forgives is None or self.forgiven is None:
+            self.forgiven = None
             return None
-        if now - since > limit:
-            return Liveness.EXPIRED
-        return Liveness.UNKNOWN if away else Liveness.ALIVE
+        self.forgiven = True
+        return Liveness.ALIVE
+
+
+def _exceeds(seconds: float, limit: float) -> bool | None:
+    """None where it is too close to say."""
+    return None if abs(seconds - limit) < _MARGIN_S else seconds > limit
 
 
 @attrs.define(eq=False)
@@ -252,6 +271,8 @@ class StoreModel(dict[str, TaskModel]):
 
     def started(self, lease: Lease, owner: Owner, beat: float) -> None:
         held = self[lease.task_id].lease
+        if owner is not held.owner:
+            held.looked = None
         held.state, held.owner, held.beat = LeaseState.STARTED, owner, beat
         self.must_be_told.add(f"evt-{lease.task_id}.{lease.token}.2")
 
