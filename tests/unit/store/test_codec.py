@@ -158,10 +158,10 @@ def test_damage_is_named():
 def test_state_and_ending_belong_together():
     data = json.loads(encode_lease(ENDED))
     del data["ending"]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="exactly when it has ended"):
         decode_lease(json.dumps(data).encode())
     data = json.loads(encode_lease(LEASE)) | {"ending": {"status": "done"}}
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="exactly when it has ended"):
         decode_lease(json.dumps(data).encode())
 
 

@@ -370,10 +370,14 @@ def test_tokens_grow_when_records_are_lost(open_file_store, root, log):
     assert len(log.distinct()) == len(log.events)
 
 
-def test_an_old_record_brings_no_old_token_back(files, root):
+@pytest.mark.parametrize("witness", ["folder", "file"])
+def test_an_old_record_brings_no_old_token_back(files, root, witness):
     files.create(draft("one"))
     end(files, claim(files), Status.PENDING)
-    (root / "runs/one/7").mkdir(parents=True)
+    if witness == "folder":
+        (root / "runs/one/7").mkdir(parents=True)
+    else:
+        files.edit("one", {"attempt": 7})
     assert claim(files).token == 8
 
 
@@ -588,6 +592,15 @@ def test_leases_are_read_again_only_when_they_change(files, root, monkeypatch):
     assert files.leases() == files.leases() == first
     os.unlink(root / "state/leases/one.json")
     assert files.leases() == []
+
+
+def test_a_lease_that_changed_is_read_again(files, monkeypatch):
+    files.create(draft("one"))
+    lease = claim(files)
+    monkeypatch.setattr("autopilot.store.leasefiles._RACY_NS", -1)
+    assert [held.state for held in files.leases()] == [LeaseState.CLAIMED]
+    start(files, lease)
+    assert [held.state for held in files.leases()] == [LeaseState.STARTED]
 
 
 def test_leases_that_were_just_written_are_read_each_time(files, monkeypatch):

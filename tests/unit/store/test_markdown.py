@@ -108,7 +108,7 @@ def test_malformed_files_are_invalid_tasks_with_a_place(files, layout):
     save(path_of(layout), b"---\nid: one\ntitle: a: b\n---\n")
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
-    assert (broken.id, broken.path, broken.line) == ("one", path_of(layout), 3)
+    assert (broken.id, broken.path, broken.line, broken.column) == ("one", path_of(layout), 3, 9)
     assert "value without quotes" in broken.message
     assert broken.hint
     assert broken.digest
@@ -119,7 +119,7 @@ def test_a_symbolic_link_is_invalid(files, layout, tmp_path):
     os.symlink(tmp_path / "secret.md", path_of(layout))
     broken = files.load("one")
     assert isinstance(broken, InvalidTask)
-    assert broken.path == path_of(layout)
+    assert (broken.id, broken.path) == ("one", path_of(layout))
     assert "symbolic link" in broken.message
 
 

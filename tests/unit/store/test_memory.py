@@ -67,6 +67,15 @@ def test_what_is_told_of_a_text(store, memory):
     assert (held.created, held.saved, held.written) == (0.0, 0.0, Status.CLAIMED)
 
 
+def test_a_claim_is_told_once(store, log):
+    store.create(draft("one"))
+    events = (EventDraft(event_type="task.claimed"),)
+    lease = store.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30, events=events)
+    store.renew(lease)
+    assert lease.outbox == ()
+    assert len(log.events) == 1
+
+
 def test_an_end_that_waits_is_not_asked_to_stop(store, log):
     store.create(draft("one"))
     lease = claim(store)

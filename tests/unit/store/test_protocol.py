@@ -96,6 +96,17 @@ def test_a_start_is_a_sign_of_life():
     assert (begun.state, begun.beat) == (LeaseState.STARTED, clock.steady)
 
 
+def test_an_end_keeps_who_and_which_and_counts_its_events():
+    clock = FakeClock()
+    held = lease_of(token=4)
+    kept = TaskRecord(task_id="two", token=9, seq=9, used=1)
+    ending = Ending(status=Status.DONE, record=kept, result={"a": 1}, events=(EventDraft(event_type="x.y"),))
+    last = protocol.ended(held, held, ending, carried=(), clock=clock)
+    assert last.record == TaskRecord(task_id="one", token=4, seq=1, used=1, projected=Status.DONE)
+    assert last.ending == Ending(status=Status.DONE, record=last.record, result={"a": 1}, at=clock.wall)
+    assert [event.id for event in last.outbox] == ["evt-one.4.1"]
+
+
 def test_a_record_moves_no_task_that_has_ended():
     done = task_of(status=Status.DONE)
     assert protocol.overlay(done, None, TaskRecord(task_id="one", not_before=NOW)) is done

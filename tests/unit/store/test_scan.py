@@ -370,6 +370,14 @@ def test_a_lease_that_vanishes_beside_an_old_file_is_missed(open_file_store, tas
     assert not files.changes()
 
 
+def test_a_start_is_told_of_an_id_with_dots(files, tasks):
+    write(tasks, "a.b")
+    lease = files.claim("a.b", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.changes()
+    files.start(lease, owner=identify())
+    assert [summary.status for summary in files.changes().tasks] == [Status.IN_PROGRESS]
+
+
 def test_a_persons_status_is_told_while_the_task_is_held(files, tasks):
     write(tasks, "one")
     files.claim("one", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
@@ -483,6 +491,8 @@ def test_hidden_names_and_beats_wake_nobody(files, tasks, root):
         pass
     (tasks / ".one.md.swp").write_text("an editor's")
     (tasks / "notes.txt").write_text("a note")
+    (root / "state/leases/two.1.beat").write_text("a beat")
+    (root / "state/leases/.two.json").write_text("an editor's")
     files.renew(lease)
     assert files.wait(0.05) is False
     files.request_cancel("one", by="me")
@@ -514,6 +524,8 @@ def test_eyes_watch_what_is_there_unless_told_not_to(root):
     watching, polling = eyes.Eyes(layout), eyes.Eyes(layout, watch=False)
     assert watching.take() == polling.take() == (None, None)
     assert (watching.take(), polling.take()) == ((set(), set()), (None, None))
+    watching.again("one")
+    assert watching.take() == ({"one"}, set())
     watching.close()
 
 
