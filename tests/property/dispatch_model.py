@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -48,6 +48,12 @@ class Facts:
     token: int = 0
     used: int = 0
     lost: int = 0
+    was_done: bool = False
+
+    def set_to(self, status: str) -> None:
+        """Somebody says so: the log, or a person in the file."""
+        self.status = status
+        self.was_done = self.was_done or status == "done"
 
 
 class Trail:
@@ -57,6 +63,7 @@ class Trail:
         reported: what the runner of an attempt reported, None where it did not.
         living: whether anything of an attempt is alive.
         cancel_asked: whether a cancel of the attempt was asked for.
+        needs: what a task depends on.
     """
 
     def __init__(
@@ -65,12 +72,13 @@ class Trail:
         reported: Callable[[Key], str | None],
         living: Callable[[Key], bool],
         cancel_asked: Callable[[Key], bool],
+        needs: Callable[[str], Iterable[str]],
     ) -> None:
         self.tasks: dict[str, Facts] = defaultdict(Facts)
         self.ids: set[str] = set()
         self.invalid: list[tuple[str, str]] = []
         self._judged: set[Key] = set()
-        self._reported, self._living, self._cancel_asked = reported, living, cancel_asked
+        self._reported, self._living, self._cancel_asked, self._needs = reported, living, cancel_asked, needs
 
     def take(self, event: Mapping[str, Any]) -> None:
         """One line of the log; a repeated id is the same fact."""
@@ -92,6 +100,9 @@ class Trail:
             self._judge((task_id, payload["attempt"]), task, payload)
         elif kind == "task.requeued" and payload["why"] == "retry":
             task.used = task.lost = 0
+        elif kind == "task.blocked" and payload["reason"]["code"] == "attempts_exhausted":
+            fresh = task.committed in ENDS and task.status == "pending"
+            assert task.used >= MOST_ATTEMPTS and not fresh, f"{task_id} was sent back, and is used up: {task}"
         to = _MOVES.get(kind)
         if kind == "task.reclaimed" and payload["state"] == "claimed":
             to = "pending"
@@ -102,11 +113,14 @@ class Trail:
             assert to == task.status or to in ALLOWED[task.status], (
                 f"{task_id} went from {task.status} to {to} by {kind}"
             )
-            task.status = task.committed = to
+            task.set_to(to)
+            task.committed = to
 
     def _claimed(self, task_id: str, task: Facts, token: int) -> None:
         assert token > task.token, f"{task_id} was claimed with {token} after {task.token}"
         task.token = token
+        early = [name for name in self._needs(task_id) if not self.tasks[name].was_done]
+        assert not early, f"{task_id} was claimed before {early} were done"
         if task.committed in ENDS:
             # Only a person can have set it back: once more, with fresh counters.
             task.used = task.lost = 0

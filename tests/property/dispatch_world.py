@@ -113,6 +113,7 @@ class World:
         self.reports: dict[Key, str] = {}
         self.cancels: set[Key] = set()
         self.begun: set[Key] = set()
+        self.needs: dict[str, tuple[str, ...]] = {}
         self.resting_until = 0.0
         self._meanwhile: Callable[[], None] | None = None
         self._patches = ExitStack()
@@ -122,6 +123,7 @@ class World:
             reported=self.reports.get,
             living=lambda key: any(one.key == key and (one.alive or one.orphans) for one in self.runners),
             cancel_asked=self.cancels.__contains__,
+            needs=lambda task_id: self.needs.get(task_id, ()),
         )
         self._cursor: str | None = None
         self.seats = [Seat(self), Seat(self)]
@@ -229,6 +231,7 @@ class World:
     def add(self, task_id: str, depends_on: tuple[str, ...]) -> None:
         fields = {"id": task_id, "title": task_id, "created_at": self.clock.now(), "depends_on": list(depends_on)}
         self.hand.create_task(TaskDraft(id=task_id, text=render(fields, "Do it.\n")))
+        self.needs[task_id] = depends_on
 
     def path(self, task_id: str) -> str:
         return f"{self.root.tasks}/{task_id}.md"

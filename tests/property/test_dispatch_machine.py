@@ -77,7 +77,12 @@ class DispatchMachine(RuleBasedStateMachine):
             self.world.ask_cancel(task_id)
         if self.world.hand.store.lease(task_id) is None:
             self.world.read_log()
-            self.world.trail.tasks[task_id].status = word
+            self.world.trail.tasks[task_id].set_to(word)
+
+    @rule(pick=picks, word=words)
+    def person_writes_over_a_held_task(self, pick: int, word: str) -> None:
+        if held := sorted(lease.task_id for lease in self.world.held()):
+            self.person_sets_status(held[pick % len(held)], word)
 
     @rule(task_id=ids)
     def person_writes_a_line(self, task_id: str) -> None:
