@@ -74,9 +74,9 @@ def test_records_read_back_equal(record):
     assert decode_record(encode_record(record)) == record
 
 
-@pytest.mark.parametrize("text", [encode_lease(LEASE), encode_record(FULL)])
-def test_the_text_says_of_which_version_it_is(text):
-    assert json.loads(text)["version"] == 1
+def test_the_text_says_of_which_version_it_is():
+    assert json.loads(encode_lease(LEASE))["version"] == 1
+    assert json.loads(encode_record(FULL))["version"] == 1
 
 
 def test_an_ended_lease_is_a_record():
