@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["ENDS", "MOST_ATTEMPTS", "MOST_LOST", "Facts", "Trail"]
+__all__ = ["ENDS", "MOST_ATTEMPTS", "MOST_LOST", "Facts", "Key", "Trail"]
 
 ALLOWED = {
     "pending": {"pending", "claimed", "cancelled", "blocked"},

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from autopilot.errors import AutopilotError
 from autopilot.models import InvalidTask, Status, Task
 from tests.campaign import FAST, size
-from tests.property.dispatch_model import ENDS
+from tests.property.dispatch_model import ENDS, Key
 from tests.property.dispatch_world import SLOTS, Runner, Seat, World
 from tests.property.machines import run_campaign
 from tests.property.mortal import dies_at
@@ -79,10 +79,11 @@ class DispatchMachine(RuleBasedStateMachine):
             self.world.read_log()
             self.world.trail.tasks[task_id].set_to(word)
 
-    @rule(pick=picks, word=words)
-    def person_writes_over_a_held_task(self, pick: int, word: str) -> None:
+    @rule(pick=picks, word=words, seat=seats)
+    def person_writes_over_a_held_task(self, pick: int, word: str, seat: int) -> None:
         if held := sorted(lease.task_id for lease in self.world.held()):
             self.person_sets_status(held[pick % len(held)], word)
+            self.tick(seat)
 
     @rule(task_id=ids)
     def person_writes_a_line(self, task_id: str) -> None:
@@ -140,7 +141,9 @@ class DispatchMachine(RuleBasedStateMachine):
     @rule(seat=seats)
     def tick(self, seat: int) -> None:
         """A whole tick; what was due by then is done."""
+        forsaken = self.forsaken_claims(self.world.seats[seat])
         self.one_tick(self.world.seats[seat])
+        assert not forsaken & self.forsaken_claims(self.world.seats[seat]), "a claim that nobody starts was kept"
         due = [runner.key for runner in self.world.runners if runner.key in self.world.reports]
         for lease in self.world.held():
             key = (lease.task_id, lease.token)
@@ -149,6 +152,12 @@ class DispatchMachine(RuleBasedStateMachine):
             assert left or self.world.alive(lease.owner), f"{key} is dead and was not taken back"
             if self.world.written(lease.task_id) is Status.CANCELLED:
                 assert lease.cancel, f"the file of {lease.task_id} asks for a cancel, and nobody was told"
+
+    def forsaken_claims(self, seat: Seat) -> set[Key]:
+        """This dispatcher's claims whose runner is gone, or was never made."""
+        mine = [lease for lease in self.world.held() if lease.owner == seat.me]
+        waiting = {runner.key for runner in self.world.runners if runner.alive}
+        return {(lease.task_id, lease.token) for lease in mine} - waiting
 
     def one_tick(self, seat: Seat) -> None:
         self.world.clock.advance(0.1)
@@ -180,6 +189,11 @@ class DispatchMachine(RuleBasedStateMachine):
         )
         DONE["dispatchers killed"] += died
         self.replace(seat)
+
+    @rule(seat=seats, nth=st.integers(1, 30), kind=kinds)
+    def dispatcher_dies_while_it_adopts(self, seat: int, nth: int, kind: str) -> None:
+        self.everybody_reports(seat, kind)
+        self.dispatcher_dies_in_a_tick(seat, nth, None)
 
     @rule(seat=seats)
     def dispatcher_is_replaced(self, seat: int) -> None:
@@ -232,11 +246,7 @@ class DispatchMachine(RuleBasedStateMachine):
     def whole_attempts(self, seat: int, kinds: list[str]) -> None:
         """The short way to counters: attempts that begin and report at once."""
         for kind in kinds:
-            self.one_tick(self.world.seats[seat])
-            self.everybody_begins()
-            for runner in self.world.runners:
-                if runner.working:
-                    self.world.report(runner, kind)
+            self.everybody_reports(seat, kind)
         self.one_tick(self.world.seats[seat])
 
     @rule(seat=seats, task_id=ids, by_hand=st.booleans())
@@ -258,6 +268,13 @@ class DispatchMachine(RuleBasedStateMachine):
         for runner in self.world.runners:
             self.world.end(runner)
         self.one_tick(self.world.seats[seat])
+
+    def everybody_reports(self, seat: int, kind: str) -> None:
+        self.one_tick(self.world.seats[seat])
+        self.everybody_begins()
+        for runner in self.world.runners:
+            if runner.working:
+                self.world.report(runner, kind)
 
     def everybody_begins(self) -> None:
         for runner in self.world.runners:
