@@ -265,6 +265,11 @@ class World:
     def held(self) -> Iterator[Lease]:
         return (lease for lease in self.hand.store.leases() if lease.state is not LeaseState.ENDED)
 
+    def ended_untold(self, task_id: str) -> bool:
+        """Whether an end is committed that was not projected yet."""
+        leases = self.hand.store.leases()
+        return any(lease.task_id == task_id and lease.state is LeaseState.ENDED for lease in leases)
+
     def written(self, task_id: str) -> Status | None:
         """The status that stands in the file."""
         loaded = self.hand.store._files.load(task_id)  # type: ignore[attr-defined]

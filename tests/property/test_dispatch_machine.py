@@ -70,7 +70,8 @@ class DispatchMachine(RuleBasedStateMachine):
 
     @rule(task_id=ids, word=words)
     def person_sets_status(self, task_id: str, word: str) -> None:
-        if task_id not in self.sound():
+        if task_id not in self.sound() or self.world.ended_untold(task_id):
+            # An end that is committed and not told yet would come after the person's word in the log.
             return
         self.world.put_line(task_id, "status", word)
         if word == "cancelled":
