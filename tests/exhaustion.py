@@ -1,4 +1,4 @@
-"""What a process has open, and running out of it on purpose."""
+"""What a process has open or locked, and running out of it on purpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["no_more_files", "open_below"]
+__all__ = ["lockers", "no_more_files", "open_below"]
 
 
 @contextmanager
@@ -28,6 +28,16 @@ def open_below(folder: str) -> list[str]:
     """Every file below the folder that this process has open, of those that were deleted, too; Linux only."""
     targets = (_target(number) for number in os.listdir("/proc/self/fd"))
     return sorted(target for target in targets if target.startswith(folder))
+
+
+def lockers() -> set[int]:
+    """The pids of all who hold a lock (flock), where the system tells; Linux only."""
+    try:
+        with open("/proc/locks", encoding="ascii") as file:
+            locks = [line.split() for line in file]
+    except OSError:
+        return set()
+    return {int(words[4]) for words in locks if words[1] == "FLOCK"}
 
 
 def _target(number: str) -> str:

@@ -13,7 +13,7 @@ import attrs
 
 from autopilot.dispatcher.ballast import Ballast
 from autopilot.dispatcher.hold import HoldMode
-from autopilot.errors import StorageError
+from autopilot.errors import AutopilotError, BusyError, StorageError
 from autopilot.models import EventDraft
 from autopilot.system.durable import storage_error
 from autopilot.system.processes import host_id
@@ -61,7 +61,7 @@ class Loop:
         while reason == "stopped" and not stop():
             try:
                 reason = self._round(stop, on_tick) or reason
-            except (OSError, MemoryError) as fault:
+            except (BusyError, OSError, MemoryError) as fault:
                 self._passing(fault)
                 time.sleep(_DISK_AGAIN_S)
         self._tell("dispatcher.stopped", {"pid": os.getpid(), "reason": reason})
@@ -92,14 +92,14 @@ class Loop:
         report, fault = TickReport(), self._no_room()
         try:
             report = self._dispatcher.tick(start=fault is None)
-        except (StorageError, OSError, MemoryError) as refused:
+        except (StorageError, BusyError, OSError, MemoryError) as refused:
             fault = self._passing(refused)
         if fault is None:
             self._recovered()
             return report
         return attrs.evolve(report, notes=(*report.notes, *self._refused(fault)))
 
-    def _no_room(self) -> StorageError | None:
+    def _no_room(self) -> AutopilotError | None:
         """Why there can be no ballast: then there is no room to start anything, and what runs is looked after."""
         try:
             self._ballast.take_in()
@@ -107,7 +107,7 @@ class Loop:
             return self._passing(fault)
         return None
 
-    def _passing(self, fault: StorageError | OSError | MemoryError) -> StorageError:
+    def _passing(self, fault: AutopilotError | OSError | MemoryError) -> AutopilotError:
         """The fault, if it is one that passes; any other is raised."""
         if isinstance(fault, MemoryError):
             fault = OSError(errno.ENOMEM, "")
@@ -117,18 +117,20 @@ class Loop:
             raise fault
         return fault
 
-    def _refused(self, fault: StorageError) -> tuple[str, ...]:
+    def _refused(self, fault: AutopilotError) -> tuple[str, ...]:
         """Says so in the log, once, and as a note, when it is another refusal than before."""
         if self._trouble is None:
             self._trouble = Trouble(since=self._control.clock.monotonic(), pause_s=_DISK_AGAIN_S)
-            self._ballast.drop()
+            if isinstance(fault, StorageError):
+                self._ballast.drop()
         trouble = self._trouble
         if not trouble.told:
             trouble.told = self._tell("storage.failed", {"message": fault.message, "hint": fault.hint})
         if fault.message == trouble.message:
             return ()
         trouble.message = fault.message
-        return (f"{fault.message}; waiting for the disk" + (f" ({fault.hint})" if fault.hint else ""),)
+        what = "the disk" if isinstance(fault, StorageError) else "it"
+        return (f"{fault.message}; waiting for {what}" + (f" ({fault.hint})" if fault.hint else ""),)
 
     def _recovered(self) -> None:
         if self._trouble is not None:
@@ -145,7 +147,7 @@ class Loop:
             time.sleep(min(left, _LOOK_UP_S))
 
     def _tell(self, event_type: str, payload: dict[str, object]) -> bool:
-        with contextlib.suppress(StorageError, OSError, MemoryError):
+        with contextlib.suppress(AutopilotError, OSError, MemoryError):
             self._control.append([EventDraft(event_type=event_type, payload=payload)])
             return True
         return False

@@ -72,7 +72,11 @@ class Means:
 
 
 class Reconciler:
-    """Brings held tasks forward. ``me``: this dispatcher, whose claims are left alone while they may start."""
+    """Brings held tasks forward. ``me``: this dispatcher, whose claims are left alone while they may start.
+
+    Attributes:
+        busy: what the last sweep could not settle, in sentences.
+    """
 
     def __init__(self, store: Store, clock: Clock, backoff: Backoff, means: Means, me: ProcessIdentity) -> None:
         self._store = store
@@ -82,14 +86,24 @@ class Reconciler:
         self._me = me
         self._told: dict[tuple[str, int], str] = {}
         self._edits: dict[tuple[str, int], str] = {}
+        self.busy: list[str] = []
 
     def sweep(self) -> list[Adopted]:
         """Reconcile every lease once; what ended by it."""
         self._store.project()
         held = [lease for lease in self._store.leases() if lease.state is not LeaseState.ENDED]
         self._forget_all_but(held)
-        settled = [self.settle(lease) for lease in held]
+        self.busy = []
+        settled = [self._settle_if_free(lease) for lease in held]
         return [ended for ended in settled if ended is not None]
+
+    def _settle_if_free(self, lease: Lease) -> Adopted | None:
+        """One task whose lock somebody holds for too long keeps no other from its end."""
+        try:
+            return self.settle(lease)
+        except BusyError as busy:
+            self.busy.append(busy.message)
+            return None
 
     def _forget_all_but(self, held: list[Lease]) -> None:
         self._means.forget(held)

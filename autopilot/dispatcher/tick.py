@@ -69,6 +69,8 @@ class Dispatcher:
         self._outcomes: dict[tuple[str, int], str] = {}
         self._starter = Starter(control, self._me)
         self._begun = False
+        self._busy: list[str] = []
+        self._told_busy: frozenset[str] = frozenset()
         # Classes of tasks that nobody can take at this moment: one of each is judged, the others need not be.
         self._stuck: set[tuple[Any, ...]] = set()
         self._classes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -123,7 +125,13 @@ class Dispatcher:
             return TickReport(adopted=tuple(adopted), notes=(note,))
         started = list(self._fill(dry_run))
         self._tell(dry_run)
-        return TickReport(started=tuple(started), adopted=tuple(adopted))
+        return TickReport(started=tuple(started), adopted=tuple(adopted), notes=self._news_of_waiting())
+
+    def _news_of_waiting(self) -> tuple[str, ...]:
+        """What somebody keeps this tick from doing, unless the last tick said so already."""
+        busy = dict.fromkeys((*self._reconciler.busy, *self._busy))
+        told, self._told_busy, self._busy = self._told_busy, frozenset(busy), []
+        return tuple(message for message in busy if message not in told)
 
     def _begin(self, dry_run: bool) -> None:
         if self._begun or dry_run:
@@ -265,6 +273,7 @@ class Dispatcher:
             if busy.code == "no_slot":
                 self._board.sleep(task.id, (ENDED,))
             else:
+                self._busy += [busy.message] if busy.code == "busy" else []
                 self._board.sleep(task.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
             return None
         except NotFoundError:

@@ -16,6 +16,9 @@ from autopilot.system.redact import Redactor
 
 __all__ = ["Publisher", "open_store"]
 
+_LOG_PATIENCE_S = 1.0
+"""A runner that waits gives no sign of life; what could not be told now is told with the next beat."""
+
 
 def open_store(spec: AttemptSpec, redactor: Redactor, clock: Clock) -> Store:
     """The store of ``spec.store_url``: the file store, or what the plugin supplies that the dispatcher named.
@@ -57,6 +60,7 @@ class Publisher:
 
         Raises:
             StorageError: the disk refuses.
+            BusyError: somebody holds the log's lock for too long.
         """
         self._append(events)
 
@@ -73,6 +77,7 @@ class Publisher:
             durability=self._spec.durability,
             clock=self._clock,
             redact=self._redactor.text,
+            lock_timeout=_LOG_PATIENCE_S,
         )
         try:
             log.append(events, trace_id=self._spec.task_id)

@@ -30,6 +30,7 @@ from autopilot.events.segments import closed_numbers, closed_path
 from autopilot.models import EventDraft
 from autopilot.system.clock import parse_instant
 from tests.campaign import FAST, FULL, record, size
+from tests.exhaustion import lockers
 
 WRITERS = size(6, 8)
 KILLS = size(60, 1000)
@@ -273,11 +274,7 @@ class Chaos:
 
     def _writing(self) -> int:
         """The writer that holds the log's lock just now, where the system tells: kills are to hit appends."""
-        try:
-            locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        except OSError:
-            locks = []
-        holders = {int(words[4]) for words in locks if words[1] == "FLOCK"}
+        holders = lockers()
         return next((pid for pid in self._alive if pid in holders), self._alive[0])
 
     def _kill(self, pid: int) -> None:

@@ -17,6 +17,7 @@ from autopilot.dispatcher.control import Control
 from autopilot.events.record import Record
 from autopilot.models import InvalidTask, LeaseState, TaskDraft
 from autopilot.system.process_table import descendant_rows, row_of
+from tests.exhaustion import lockers
 from tests.process.zoo import wait_until
 
 __all__ = ["Bench", "mounted"]
@@ -143,9 +144,13 @@ class Bench:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """The dispatcher does nothing meanwhile."""
+        """The dispatcher does nothing meanwhile, and holds no lock that anybody else would wait for."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        while self.process.pid in lockers():
+            os.kill(self.process.pid, signal.SIGCONT)
+            time.sleep(0.01)
+            os.kill(self.process.pid, signal.SIGSTOP)
         yield
         os.kill(self.process.pid, signal.SIGCONT)
 

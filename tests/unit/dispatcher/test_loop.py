@@ -10,7 +10,7 @@ import pytest
 
 from autopilot.dispatcher import loop
 from autopilot.dispatcher.reports import TickReport
-from autopilot.errors import StorageError
+from autopilot.errors import BusyError, StorageError
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ from autopilot.errors import StorageError
         StorageError("cannot write x: No space left on device"),
         OSError(errno.EMFILE, os.strerror(errno.EMFILE), "x"),
         OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)),
+        BusyError("x is locked by another process"),
     ],
 )
 def test_it_says_once_what_is_refused_and_tries_again(
@@ -38,7 +39,7 @@ def test_it_says_once_what_is_refused_and_tries_again(
     reports: list[TickReport] = []
     arena.dispatcher.run(lambda: not answers, reports.append)
     assert [len(report.notes) for report in reports] == [1, 0, 0]
-    assert "waiting for the disk" in reports[0].notes[0]
+    assert f"waiting for {'it' if isinstance(refusal, BusyError) else 'the disk'}" in reports[0].notes[0]
     assert [event["event_type"] for event in arena.events()][-2:] == ["storage.recovered", "dispatcher.stopped"]
 
 

@@ -12,10 +12,12 @@ import attrs
 import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
+from autopilot.dispatcher import parts
 from autopilot.errors import BusyError, StorageError, TransitionError
 from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import format_instant
+from autopilot.system.locks import FileLock
 from autopilot.testing.stores import gone_owner
 from tests.exhaustion import no_more_files, open_below
 
@@ -370,6 +372,49 @@ def test_a_cancel_written_into_the_file_while_no_dispatcher_looked_stops_the_nex
     arena.tick()
     assert arena.status("one") == "cancelled"
     assert [event["payload"]["by"] for event in arena.events("task.cancel_requested")] == ["the task's file"]
+
+
+def test_who_holds_the_log_is_waited_for_and_named_once(arena: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a dispatcher that was stopped in the middle of an append."""
+    monkeypatch.setattr(parts, "_LOG_PATIENCE_S", 0.05)
+    arena.executor("coder")
+    arena.open()
+    arena.task("one")
+    with FileLock(f"{arena.root.state}/locks/events")():
+        with pytest.raises(BusyError, match="locked by another process"):
+            arena.task("two")
+        (note,) = arena.tick().notes
+        assert "locked by another process" in note
+        arena.clock.pass_by(2)
+        assert arena.tick().notes == ()
+        assert arena.status("one") == "pending"
+    arena.clock.pass_by(2)
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def test_a_task_that_somebody_holds_keeps_no_other_waiting(arena: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arena.executor("coder")
+    for name in ("one", "two"):
+        arena.task(name)
+    arena.tick()
+    arena.end("one")
+    arena.end("two")
+    locks = arena.control.store._locks
+    monkeypatch.setattr(locks, "task", locked_against("one", locks.task))
+    report = arena.tick()
+    assert [ended.task_id for ended in report.adopted] == ["two"]
+    assert report.notes == ("one is locked",)
+    monkeypatch.undo()
+    assert [ended.task_id for ended in arena.tick().adopted] == ["one"]
+
+
+def locked_against(name: str, real: Any) -> Any:
+    def task(task_id: str) -> Any:
+        if task_id == name:
+            raise BusyError(f"{name} is locked")
+        return real(task_id)
+
+    return task
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from autopilot.errors import SetupError, StorageError
+from autopilot.errors import BusyError, SetupError, StorageError
 from autopilot.events.log import EventLog
 from autopilot.hookspecs import hookimpl
 from autopilot.models import AttemptSpec, Event, EventDraft, PluginRef, TaskDraft
+from autopilot.runner import stores
 from autopilot.runner.stores import Publisher, open_store
 from autopilot.store.filestore import FileStore
 from autopilot.system.clock import SystemClock
+from autopilot.system.locks import FileLock
 from autopilot.system.redact import Redactor
 
 
@@ -68,6 +70,18 @@ def test_a_log_that_refuses_a_fact_stops_nothing(tmp_path, monkeypatch, fault):
 
     monkeypatch.setattr(EventLog, "append", refuse)
     Publisher(spec(tmp_path), Redactor(), SystemClock()).tell(EventDraft(event_type="lease.stale"))
+
+
+def test_who_holds_the_log_does_not_keep_a_runner_from_its_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_LOG_PATIENCE_S", 0.05)
+    publisher = Publisher(spec(tmp_path), Redactor({}), SystemClock())
+    event = EventDraft(event_type="lease.stale", payload={"attempt": 1, "current": 2, "what": "beat"})
+    with FileLock(str(tmp_path / "state" / "locks" / "events"))():
+        with pytest.raises(BusyError):
+            publisher([event])
+        publisher.tell(event)
+    publisher([event])
+    assert len(EventLog(str(tmp_path / "events")).tail(5)) == 1
 
 
 @pytest.mark.parametrize("url", ["file:", "", "file:a:b"])
