@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.process.bench import Bench
+from tests.process.zoo import wait_until
 
 __all__ = ["LIMITS", "Limit"]
 
@@ -90,7 +91,9 @@ class ReadOnly(OfDisk):
         self._remount("rw")
 
     def _remount(self, how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(self.bench.project)], check=True)
+        command = ["mount", "-o", f"remount,{how}", str(self.bench.project)]
+        # Whoever is just ending still has a file open.
+        assert wait_until(lambda: subprocess.run(command, check=False).returncode == 0), f"it is not {how}"
 
 
 class NoAccess(Limit):
