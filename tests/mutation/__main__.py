@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,12 @@ def _report(name: str, generated: int, known: dict[Mutant, str]) -> int:
 
 
 @functools.cache
-def _equivalent() -> dict[str, Any]:
-    return tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))
+def _equivalent() -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for path in sorted((HERE / "equivalent").glob("*.toml")):
+        for kind, entries in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            found[kind] += entries
+    return found
 
 
 def _is_equivalent(mutant: Mutant) -> bool:
