@@ -75,9 +75,14 @@ def test_not_dumpable_closes_the_environment():
 def test_the_kernel_says_that_it_is_not_dumpable():
     import ctypes
 
-    get_dumpable = 3
-    assert in_child(lambda: ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0)) == 1
-    assert in_child(lambda: ctypes.CDLL(None).prctl(get_dumpable, 0, 0, 0, 0) if set_not_dumpable() else 9) == 0
+    prctl, get_dumpable, set_dumpable = ctypes.CDLL(None).prctl, 3, 4
+
+    def said():
+        prctl(set_dumpable, 1, 0, 0, 0)  # whatever this process was before
+        before = prctl(get_dumpable, 0, 0, 0, 0)
+        return before * 10 + (prctl(get_dumpable, 0, 0, 0, 0) if set_not_dumpable() else 9)
+
+    assert in_child(said) == 10
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl")
