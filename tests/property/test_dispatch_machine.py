@@ -82,6 +82,7 @@ class DispatchMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, word=words, seat=seats)
     def person_writes_over_a_held_task(self, pick: int, word: str, seat: int) -> None:
+        self.one_tick(self.world.seats[seat])
         if held := sorted(lease.task_id for lease in self.world.held()):
             self.person_sets_status(held[pick % len(held)], word)
             self.tick(seat)
@@ -209,6 +210,8 @@ class DispatchMachine(RuleBasedStateMachine):
     @rule(seat=seats, refuses=st.booleans(), silent=st.booleans())
     def runners_cannot_be_made(self, seat: int, refuses: bool, silent: bool) -> None:
         self.world.seats[seat].refuses, self.world.seats[seat].silent = refuses, silent
+        self.tick(seat)
+        self.tick(seat)
 
     # ------------------------------------------------------------------ runners
 
