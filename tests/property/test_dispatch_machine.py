@@ -241,6 +241,16 @@ class DispatchMachine(RuleBasedStateMachine):
         if runner := self.choose(pick, lambda one: one.working):
             runner.last_words = kind
 
+    @rule(seat=seats, kind=kinds)
+    def the_silent_have_last_words(self, seat: int, kind: str) -> None:
+        """The short way to a result that comes while its attempt is taken back."""
+        self.one_tick(self.world.seats[seat])
+        self.everybody_begins()
+        for runner in self.world.runners:
+            runner.last_words = kind if runner.working else runner.last_words
+        self.world.clock.advance(90.0)
+        self.tick(seat)
+
     @rule()
     def orphans_end(self) -> None:
         for runner in self.world.runners:
