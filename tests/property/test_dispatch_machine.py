@@ -274,14 +274,15 @@ class DispatchMachine(RuleBasedStateMachine):
                 self.retry(task_id)
             self.whole_attempts(seat, ["failed"])
 
-    @rule(seat=seats)
-    def attempts_are_lost(self, seat: int) -> None:
-        """The short way to poison."""
+    @rule(seat=seats, orphans=st.booleans())
+    def attempts_are_lost(self, seat: int, orphans: bool) -> None:
+        """The short way to poison, and to successors of those that left something behind."""
         self.one_tick(self.world.seats[seat])
         self.everybody_begins()
         for runner in self.world.runners:
-            self.world.end(runner)
+            self.world.end(runner, orphans=orphans and runner.working)
         self.one_tick(self.world.seats[seat])
+        self.everybody_begins()
 
     def everybody_reports(self, seat: int, kind: str) -> None:
         self.one_tick(self.world.seats[seat])

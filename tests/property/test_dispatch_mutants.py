@@ -19,22 +19,12 @@ from autopilot.events import append
 from autopilot.models import Status
 from autopilot.store import protocol
 from autopilot.store.filestore import FileStore
-from tests.campaign import FULL, sample
+from tests.campaign import sample
 from tests.property.machines import Plants, find, nothing
 from tests.property.test_dispatch_machine import DispatchMachine
 
 MUTANTS = Plants()
 mutant = MUTANTS.add
-
-EVERYDAY = (
-    "failed_dependencies_are_waited_for",
-    "results_are_not_adopted",
-    "successors_do_not_wait_for_orphans",
-    "the_dead_are_left",
-    "the_living_are_taken_for_dead",
-    "the_silent_are_left",
-)
-"""Found within ten seconds of CPU time; the others are for full size."""
 
 
 # ---------------------------------------------------------------------- reconcile
@@ -232,6 +222,6 @@ def test_there_are_enough_mutants() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", sample(MUTANTS if FULL else EVERYDAY, 4))
+@pytest.mark.parametrize("name", sample(MUTANTS, 4))
 def test_the_machine_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find(DispatchMachine, name, MUTANTS[name], monkeypatch)
