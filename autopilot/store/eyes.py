@@ -142,12 +142,11 @@ class Eyes:
                 continue
             place = self._layout.bell if folder == self._layout.state else folder
             stamp = _stamp(place)
-            if self._stamps.setdefault(folder, stamp) != stamp:
+            if self._stamps.pop(folder, stamp) != stamp:
                 self._fresh = True
-            self._stamps[folder] = stamp
-            if folder in watched:
-                # It told what happened before the watch began, for the last time.
-                del self._stamps[folder]
+            # Of a watched one the stamp told what happened before the watch began, for the last time.
+            if folder not in watched:
+                self._stamps[folder] = stamp
 
 
 def _stamp(path: str) -> tuple[int, int]:

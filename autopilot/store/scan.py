@@ -45,7 +45,7 @@ class Scanner:
         self._leftovers: list[str] = []
         self._first = True
         self._unsaved = 0
-        self._found = _Found()
+        self._found: dict[str, Entry | None] = {}
 
     def changes(self) -> Changes:
         """What changed since the last call; everything on the first."""
@@ -57,17 +57,17 @@ class Scanner:
             self._eyes.forget()
             raise
         self._first = False
-        found, self._found = self._found, _Found()
-        return found.changes()
+        found, self._found = self._found, {}
+        return _changes(found)
 
     def _look_at(self, touched: Touched) -> None:
         leases = self._leases_to_look_at(touched)
         if touched.tasks is None:
             with _no_collections():
-                self._scan(leases, self._found)
+                self._scan(leases)
         else:
             for task_id in touched.tasks | leases:
-                self._look(task_id, self._found, leased=True)
+                self._look(task_id, leased=True)
 
     def save(self) -> None:
         """Leave a copy of the summaries for the next start, if enough of them are new."""
@@ -87,14 +87,14 @@ class Scanner:
 
     # ---------------------------------------------------------------- everything
 
-    def _scan(self, leases: set[str], found: _Found) -> None:
+    def _scan(self, leases: set[str]) -> None:
         if self._first:
             self._sidecar.open()
         seen, marks, remembered = self._seen, self._marks, self._sidecar.find
         now = time.time_ns()
         gone = set(seen)
         self._leftovers = []
-        tell, forget = found.add, gone.discard
+        found, forget = self._found, gone.discard
         # Written for speed: at a start this loop runs for every file there is.
         for name, entry in self._names():
             try:
@@ -104,18 +104,18 @@ class Scanner:
             mark = hash((status.st_ctime_ns, status.st_size, status.st_ino))
             forget(name)
             if name in leases:
-                self._look(name, found, leased=True)
+                self._look(name, leased=True)
             elif name in seen:
                 if marks[name] != mark:
-                    self._look(name, found, leased=False, old=settled(status, now))
+                    self._look(name, leased=False, old=settled(status, now))
             elif (value := remembered(name, mark)) is not None:
                 seen[value.id] = value
                 marks[value.id] = mark
-                tell(name, value)
+                found[name] = value
             else:
-                self._look(name, found, leased=False, old=settled(status, now))
+                self._look(name, leased=False, old=settled(status, now))
         for task_id in gone:
-            self._forget(task_id, found)
+            self._forget(task_id)
         if self._first:
             self._sidecar.close()
             self.save()
@@ -136,7 +136,7 @@ class Scanner:
 
     # ---------------------------------------------------------------- one task
 
-    def _look(self, task_id: str, found: _Found, *, leased: bool, old: bool = False) -> None:
+    def _look(self, task_id: str, *, leased: bool, old: bool = False) -> None:
         """Read one task.
 
         Args:
@@ -148,10 +148,10 @@ class Scanner:
         try:
             text = self._files.read(task_id, watch=not old)
         except FileNotFoundError:
-            self._forget(task_id, found)
+            self._forget(task_id)
             return
         except OSError as fault:
-            self._put(task_id, _UNTRUSTED, unreadable(task_id, path, fault), found)
+            self._put(task_id, _UNTRUSTED, unreadable(task_id, path, fault))
             return
         if text.busy:
             # Half a save is not a change yet.
@@ -159,7 +159,7 @@ class Scanner:
             return
         trusted = old or settled(text.status, time.time_ns())
         mark = mark_of(text.status) if trusted else _UNTRUSTED
-        self._put(task_id, mark, self._judge(task_id, path, text, lease), found)
+        self._put(task_id, mark, self._judge(task_id, path, text, lease))
         if lease is None:
             self._leased.discard(task_id)
         else:
@@ -177,18 +177,18 @@ class Scanner:
         except TaskFormatError as fault:
             return invalid(task_id, path, fault, text.data)
 
-    def _put(self, task_id: str, mark: int, entry: Entry, found: _Found) -> None:
+    def _put(self, task_id: str, mark: int, entry: Entry) -> None:
         if self._seen.get(task_id) != entry:
             self._seen[task_id] = entry
-            found.add(task_id, entry)
+            self._found[task_id] = entry
         self._marks[task_id] = mark
         self._unsaved += 1
 
-    def _forget(self, task_id: str, found: _Found) -> None:
+    def _forget(self, task_id: str) -> None:
         self._leased.discard(task_id)
         self._marks.pop(task_id, None)
         if self._seen.pop(task_id, None) is not None:
-            found.add(task_id, None)
+            self._found[task_id] = None
 
     # ---------------------------------------------------------------- leftovers
 
@@ -204,20 +204,13 @@ class Scanner:
                 self._leases.sweep(name)
 
 
-class _Found:
-    """Collects a ``Changes``."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry | None] = {}
-        self.add = self.entries.__setitem__
-
-    def changes(self) -> Changes:
-        entries = self.entries.values()
-        return Changes(
-            tasks=tuple(entry for entry in entries if isinstance(entry, TaskSummary)),
-            invalid=tuple(entry for entry in entries if isinstance(entry, InvalidTask)),
-            removed=tuple(task_id for task_id, entry in self.entries.items() if entry is None),
-        )
+def _changes(found: dict[str, Entry | None]) -> Changes:
+    """What was found of each task: what it is now, None where it is gone."""
+    return Changes(
+        tasks=tuple(entry for entry in found.values() if isinstance(entry, TaskSummary)),
+        invalid=tuple(entry for entry in found.values() if isinstance(entry, InvalidTask)),
+        removed=tuple(task_id for task_id, entry in found.items() if entry is None),
+    )
 
 
 def _abandoned(folder: str, name: str) -> bool:
