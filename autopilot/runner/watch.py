@@ -120,26 +120,26 @@ class Watcher:
     def _wait(self, child: Child) -> None:
         now = self._clock.monotonic()
         fds = [self._wakeup.fd, *(stream.fd for stream in self._open)]
-        pause = max(0.0, min(_LONGEST_WAIT_S, self._keeper.pause(), self._left(child, now)))
+        left = min(seconds for _, seconds in self._limits(child, now))
+        pause = max(0.0, min(_LONGEST_WAIT_S, self._keeper.pause(), left))
         wait_ready(fds, timeout=pause)
         self._wakeup.drain()
         self._forgive(self._clock.monotonic() - now - pause)
 
-    def _left(self, child: Child, now: float) -> float:
-        """Seconds that it may go on for; after its last word no other limit counts."""
+    def _limits(self, child: Child, now: float) -> list[tuple[End, float]]:
+        """Each limit with the seconds that are left of it; after its last word no other counts."""
         settled = child.settled()
         if settled is not None:
-            return child.linger_s - (now - max(settled, self._awake))
-        left = child.deadline_s - (now - self._began)
-        return min(left, child.idle_s - (now - self._heard(child))) if child.idle_s else left
+            return [(End.LINGERED, child.linger_s - (now - max(settled, self._awake)))]
+        limits = [(End.TIMED_OUT, child.deadline_s - (now - self._began))]
+        if child.idle_s:
+            limits.append((End.STALLED, child.idle_s - (now - max(child.heard(), self._awake))))
+        return limits
 
     def _forgive(self, late_s: float) -> None:
         if late_s > _AWAY_S:
             self._began += late_s
             self._awake = self._clock.monotonic()
-
-    def _heard(self, child: Child) -> float:
-        return max(child.heard(), self._awake)
 
     def _pump(self) -> None:
         # All are asked, not just those that select named: asking costs little, and none blocks.
@@ -166,16 +166,9 @@ class Watcher:
                 return child.exit_code is not None
 
     def _why_end(self, child: Child) -> End | None:
-        now = self._clock.monotonic()
-        settled = child.settled()
         if self._keeper.cancelled_by is not None:
             return End.CANCELLED
         if self._wakeup.terminated:
             return End.TERMINATED
-        if settled is not None:
-            return End.LINGERED if now - max(settled, self._awake) >= child.linger_s else None
-        if now - self._began >= child.deadline_s:
-            return End.TIMED_OUT
-        if child.idle_s and now - self._heard(child) >= child.idle_s:
-            return End.STALLED
-        return None
+        limits = self._limits(child, self._clock.monotonic())
+        return next((end for end, seconds in limits if seconds <= 0), None)
