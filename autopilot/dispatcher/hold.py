@@ -28,6 +28,9 @@ class Hold:
     by: str
     at: str
 
+    def __str__(self) -> str:
+        return f"{self.mode} by {self.by} since {self.at}"
+
 
 def read_hold(state_folder: str) -> Hold | None:
     """The hold in force; None when dispatching is free. A file that cannot be read counts as paused, because

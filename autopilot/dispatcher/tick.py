@@ -106,26 +106,16 @@ class Dispatcher:
         self._begin(dry_run)
         self._control.refresh_history()
         # What people wrote is read before an end writes over it.
-        self._scan(dry_run)
-        self._look_at_leases(False, dry_run)
+        self._look_around(False, dry_run)
         adopted = [] if dry_run else self._sweep()
         if adopted:
             self._control.refresh_history()
-            self._scan(dry_run)
-            self._look_at_leases(True, dry_run)
-        hold = self._control.hold()
-        if not start:
-            self._tell(dry_run)
-            return TickReport(adopted=tuple(adopted))
-        if hold is not None:
-            self._tell(dry_run)
-            note = (
-                f"{hold.mode} by {hold.by} since {hold.at}: nothing new is started (autopilotctl dispatch resume)"
-            )
-            return TickReport(adopted=tuple(adopted), notes=(note,))
-        started = list(self._fill(dry_run))
+            self._look_around(True, dry_run)
+        hold = self._control.hold() if start else None
+        started = tuple(self._fill(dry_run)) if start and hold is None else ()
         self._tell(dry_run)
-        return TickReport(started=tuple(started), adopted=tuple(adopted), notes=self._news_of_waiting())
+        notes = [f"{hold}: nothing new is started (autopilotctl dispatch resume)"] if hold is not None else []
+        return TickReport(started=started, adopted=tuple(adopted), notes=(*notes, *self._news_of_waiting()))
 
     def _news_of_waiting(self) -> tuple[str, ...]:
         """What somebody keeps this tick from doing, unless the last tick said so already."""
@@ -157,8 +147,11 @@ class Dispatcher:
 
     def look(self) -> None:
         """Know the tasks and what runs, without changing anything: for `why`."""
-        self._scan(True)
-        self._look_at_leases(False, True)
+        self._look_around(False, True)
+
+    def _look_around(self, ended: bool, dry_run: bool) -> None:
+        self._scan(dry_run)
+        self._look_at_leases(ended, dry_run)
 
     def _scan(self, dry_run: bool) -> None:
         changes = self._store.changes()
@@ -237,7 +230,7 @@ class Dispatcher:
     def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
         task = self._read(summary.id)
         if task is None:
-            # Should the board never hear why, it is judged again all the same.
+            # A file that was away for an instant and is as it was before is no change that would wake it.
             self._board.sleep(summary.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
             return None
         if task.status not in (Status.PENDING, Status.BLOCKED):

@@ -133,7 +133,7 @@ def _hold_gate(hold: Any) -> Gate:
     return Gate(
         name="dispatching",
         ok=False,
-        detail=f"{hold.mode} by {hold.by} since {hold.at}",
+        detail=str(hold),
         hint="autopilotctl dispatch resume",
     )
 

@@ -104,6 +104,4 @@ def check_hold(app: App) -> Iterator[Finding]:
     if hold is None:
         yield Finding("dispatching", "ok", "neither paused nor draining")
         return
-    yield Finding(
-        "dispatching", "warn", f"{hold.mode} by {hold.by} since {hold.at}", "autopilotctl dispatch resume"
-    )
+    yield Finding("dispatching", "warn", str(hold), "autopilotctl dispatch resume")

@@ -13,7 +13,7 @@ import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
 from autopilot.dispatcher import parts
-from autopilot.errors import BusyError, StorageError, TransitionError
+from autopilot.errors import BusyError, NotFoundError, StorageError, TransitionError
 from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import format_instant
@@ -406,6 +406,37 @@ def test_a_task_that_somebody_holds_keeps_no_other_waiting(arena: Any, monkeypat
     assert report.notes == ("one is locked",)
     monkeypatch.undo()
     assert [ended.task_id for ended in arena.tick().adopted] == ["one"]
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_who_starts_nothing_says_for_whom_it_waits_all_the_same(
+    arena: Any, monkeypatch: pytest.MonkeyPatch, start: bool
+) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    arena.end("one")
+    arena.control.pause("me")
+    locks = arena.control.store._locks
+    monkeypatch.setattr(locks, "task", locked_against("one", locks.task))
+    notes = arena.tick(start=start).notes
+    assert notes[-1] == "one is locked"
+    assert ["paused by me" in note for note in notes[:-1]] == [True] * start
+
+
+def test_a_file_that_was_away_for_an_instant_is_tried_again(arena: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while an editor puts a new one in its place: when that is the same as before, nothing has changed."""
+    arena.executor("coder")
+    arena.task("one")
+    with monkeypatch.context() as away:
+        away.setattr(arena.control.store, "get", missing)
+        assert started(arena.tick()) == []
+    arena.clock.pass_by(2)
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def missing(task_id: str) -> Any:
+    raise NotFoundError(f"there is no task {task_id}")
 
 
 def locked_against(name: str, real: Any) -> Any:
