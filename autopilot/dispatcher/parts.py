@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
-_LOG_PATIENCE_S = 10.0
-"""Who holds the log's lock for so long has been stopped: nobody waits for it without a word."""
-
 
 class Parts:
     """One root and all of its parts.
@@ -77,6 +74,7 @@ class Parts:
     def log(self) -> EventLog:
         """The event log."""
         from autopilot.events.log import EventLog
+        from autopilot.system import locks
 
         return EventLog(
             self.root.events,
@@ -84,7 +82,7 @@ class Parts:
             clock=self.clock,
             segment_bytes=int(self.settings.events.segment_mib * 1024 * 1024),
             redact=self._redact,
-            lock_timeout=_LOG_PATIENCE_S,
+            lock_timeout=locks.PATIENCE_S,
         )
 
     @cached_property

@@ -12,20 +12,18 @@ from contextlib import contextmanager
 
 from autopilot.errors import BusyError
 from autopilot.store.layout import Layout
-from autopilot.system.locks import FileLock
+from autopilot.system.locks import PATIENCE_S, FileLock
 
 __all__ = ["STRIPES", "StoreLocks"]
 
 STRIPES = 64
 """Changes of different tasks seldom share a lock, and the number of lock files stays small."""
 
-_PATIENCE_S = 10.0
-
 
 class StoreLocks:
     """Opened when first used, kept open until ``close``."""
 
-    def __init__(self, layout: Layout, *, patience_s: float = _PATIENCE_S) -> None:
+    def __init__(self, layout: Layout, *, patience_s: float = PATIENCE_S) -> None:
         self._layout = layout
         self._patience_s = patience_s
         self._locks: dict[str, FileLock] = {}

@@ -13,7 +13,10 @@ try:
 except ImportError:  # not a POSIX system: nothing may break at import time
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FileLock"]
+__all__ = ["PATIENCE_S", "FileLock"]
+
+PATIENCE_S = 10.0
+"""Who holds a lock of a root for so long has been stopped: nobody waits for it without a word."""
 
 
 class FileLock:

@@ -12,10 +12,10 @@ import attrs
 import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
-from autopilot.dispatcher import parts
 from autopilot.errors import BusyError, NotFoundError, StorageError, TransitionError
 from autopilot.models import Health, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
+from autopilot.system import locks
 from autopilot.system.clock import format_instant
 from autopilot.system.locks import FileLock
 from autopilot.testing.stores import gone_owner
@@ -376,7 +376,7 @@ def test_a_cancel_written_into_the_file_while_no_dispatcher_looked_stops_the_nex
 
 def test_who_holds_the_log_is_waited_for_and_named_once(arena: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as a dispatcher that was stopped in the middle of an append."""
-    monkeypatch.setattr(parts, "_LOG_PATIENCE_S", 0.05)
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.05)
     arena.executor("coder")
     arena.open()
     arena.task("one")

@@ -6,29 +6,16 @@ import select
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from autopilot.executors.contract import Progress
-from autopilot.models import (
-    AttemptResult,
-    AttemptSpec,
-    Event,
-    Lease,
-    LeaseState,
-    Outcome,
-    OutcomeKind,
-    PluginRef,
-    Reason,
-    TaskRecord,
-    Usage,
-    Verdict,
-)
+from autopilot.models import LeaseState, Usage
 from autopilot.models.wire import dump, load, warm
 from autopilot.runner.__main__ import _samples
 from autopilot.runner.lines import LineReader
-from autopilot.system.processes import identify
+from tests.unit.models.values import LEASE, RESULT, SPEC
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
 
@@ -47,55 +34,10 @@ def test_it_serves_until_the_dispatcher_is_gone(tmp_path):
 
 
 def values():
-    """One of everything that crosses between the processes of an attempt."""
-    now, me = datetime.now(UTC), identify()
-    ref = PluginRef(name="x", value="y")
-    usage = Usage(input_tokens=1)
-    outcome = Outcome(
-        kind=OutcomeKind.FAILED, reset_at=now, usage=usage, evidence={"a": [1, {"b": [None]}], "c": {"d": 2}}
-    )
-    verdict = Verdict(name="true", ok=True, exit_code=0)
-    record = TaskRecord(task_id="t", token=1, not_before=now, reason=Reason(code="x", message="y"))
-    yield AttemptSpec(
-        root="/r",
-        store_url="file:",
-        task_id="t",
-        token=1,
-        task_text="",
-        executor="x",
-        executor_plugin=ref,
-        workdir="/w",
-        run_dir="/r/runs/t/1",
-        verify=("true",),
-        prompt_plugins=(ref,),
-        verify_plugins=(ref,),
-        store_plugin=ref,
-        executor_options={"a": 1},
-        environment_values={"A": "1"},
-    )
-    yield Lease(
-        record=record,
-        state=LeaseState.STARTED,
-        executor="x",
-        owner=me,
-        guardian=me,
-        claimed_at=now,
-        beat=0.0,
-        ttl_s=30.0,
-        outbox=(Event(id="e", event_type="task.created", timestamp="2026-01-01T00:00:00Z"),),
-    )
-    yield AttemptResult(
-        task_id="t",
-        token=1,
-        executor="x",
-        outcome=outcome,
-        started_at=now,
-        ended_at=now,
-        duration_s=1.0,
-        verdicts=(verdict,),
-        changed=("a",),
-    )
-    yield from (outcome, verdict, Progress(message="going", usage=usage))
+    """What a runner or its host reads or writes; a lease that has ended is no matter of theirs."""
+    running = attrs.evolve(LEASE, state=LeaseState.STARTED, ending=None)
+    progress = Progress(message="going", usage=Usage(input_tokens=1))
+    return SPEC, running, RESULT, RESULT.outcome, *RESULT.verdicts, progress
 
 
 def generated() -> list[str]:
