@@ -244,8 +244,7 @@ class DispatchMachine(RuleBasedStateMachine):
     @rule(seat=seats, kind=kinds)
     def the_silent_have_last_words(self, seat: int, kind: str) -> None:
         """The short way to a result that comes while its attempt is taken back."""
-        self.one_tick(self.world.seats[seat])
-        self.everybody_begins()
+        self.everybody_is_at_work(seat)
         for runner in self.world.runners:
             runner.last_words = kind if runner.working else runner.last_words
         self.world.clock.advance(90.0)
@@ -277,16 +276,17 @@ class DispatchMachine(RuleBasedStateMachine):
     @rule(seat=seats, orphans=st.booleans())
     def attempts_are_lost(self, seat: int, orphans: bool) -> None:
         """The short way to poison, and to successors of those that left something behind."""
-        self.one_tick(self.world.seats[seat])
-        self.everybody_begins()
+        self.everybody_is_at_work(seat)
         for runner in self.world.runners:
             self.world.end(runner, orphans=orphans and runner.working)
+        self.everybody_is_at_work(seat)
+
+    def everybody_is_at_work(self, seat: int) -> None:
         self.one_tick(self.world.seats[seat])
         self.everybody_begins()
 
     def everybody_reports(self, seat: int, kind: str) -> None:
-        self.one_tick(self.world.seats[seat])
-        self.everybody_begins()
+        self.everybody_is_at_work(seat)
         for runner in self.world.runners:
             if runner.working:
                 self.world.report(runner, kind)
