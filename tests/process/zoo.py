@@ -153,8 +153,7 @@ for_ever()
         script="""\
 #!/bin/sh
 for i in 1 2 3 4 5; do sleep 1000.$2 & done
-(sleep 1000.$2 & sleep 1000.$2) &
-: > "$1"
+(sleep 1000.$2 & : > "$1"; exec sleep 1000.$2) &
 wait
 """,
     ),
@@ -219,11 +218,13 @@ while True:
     Shape(
         name="stopped",
         script="""\
-if os.fork() == 0:
-    os.kill(os.getpid(), signal.SIGSTOP)
-    for_ever()
-time.sleep(0.2)
-ready()
+parent = os.getpid()
+child = os.fork()
+if child and os.fork() == 0:
+    for pid in (parent, child):
+        while ") T " not in open("/proc/%d/stat" % pid).read(): time.sleep(0.01)
+    ready()
+    os._exit(0)
 os.kill(os.getpid(), signal.SIGSTOP)
 for_ever()
 """,
