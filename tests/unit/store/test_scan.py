@@ -643,6 +643,18 @@ def test_held_tasks_are_not_taken_from_the_copy(open_file_store, tasks, reads, a
     assert (summary.status, summary.attempt) == (Status.CLAIMED, 8)
 
 
+def test_held_tasks_are_not_in_the_copy(open_file_store, tasks, root, reads, age):
+    fill(tasks)
+    files = open_file_store()
+    files.claim("t0007", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30)
+    files.changes()
+    files.close()
+    os.unlink(root / "state/leases/t0007.json")
+    reads.clear()
+    open_file_store().changes()
+    assert reads == ["t0007"]
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "flip", "version", "gone", "folder"])
 def test_a_damaged_copy_is_not_used(open_file_store, tasks, root, reads, age, damage):
     fill(tasks)
