@@ -144,11 +144,6 @@ _TYPES = (
         },
     ),
     EventType(
-        name="attempt.reported",
-        sentence="The runner wrote the attempt's result.",
-        payload={"attempt": _ATTEMPT, "executor": "who did it", "outcome": "the outcome's kind"},
-    ),
-    EventType(
         name="attempt.refused",
         sentence="A late runner wanted to start an attempt that had been taken back; it started nothing.",
         payload={"attempt": _ATTEMPT, "executor": "who was to do it", "reason": _REASON},
@@ -208,21 +203,6 @@ _TYPES = (
         payload={"attempt": _ATTEMPT, "why": "what is alive or unknown"},
     ),
     EventType(
-        name="executor.rested",
-        sentence="An executor or quota pool rests.",
-        payload={
-            "executor": "which",
-            "pool": "its quota pool",
-            "until": "ISO 8601 instant",
-            "reason": "the sentence",
-        },
-    ),
-    EventType(
-        name="executor.recovered",
-        sentence="An executor that rested works again.",
-        payload={"executor": "which", "pool": "its quota pool", "reason": "the sentence"},
-    ),
-    EventType(
         name="executor.reset",
         sentence="A person ended an executor's rest.",
         payload={
@@ -230,11 +210,6 @@ _TYPES = (
             "pool": "its quota pool",
             "by": "who asked",
         },
-    ),
-    EventType(
-        name="plugin.disabled",
-        sentence="A plugin could not be loaded or is not wanted.",
-        payload={"plugin": "its name", "distribution": "the package", "reason": "the sentence"},
     ),
     EventType(
         name="plugin.quarantined",

@@ -7,25 +7,31 @@ import pytest
 
 import autopilot
 from autopilot.errors import UsageError
+from autopilot.events import types
 from autopilot.events.types import REGISTRY, check_event_type, markdown
 
 PACKAGE = Path(autopilot.__file__).parent
 PAGE = PACKAGE.parent / "docs" / "reference" / "events.md"
 
 
+def nodes():
+    """All of the core's source, but for the registry itself: where, and what."""
+    for path in PACKAGE.rglob("*.py"):
+        if "testing" not in path.parts and path != Path(types.__file__):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                yield path, node
+
+
 def logged_drafts():
     """Every event that the core's source logs with a fixed type: where, type, and the payload keys spelt out."""
-    for path in PACKAGE.rglob("*.py"):
-        if "testing" in path.parts:
+    for path, node in nodes():
+        if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in ("EventDraft", "Event"):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in ("EventDraft", "Event"):
-                continue
-            given = {word.arg: word.value for word in node.keywords}
-            kind, payload = given.get("event_type"), given.get("payload")
-            if isinstance(kind, ast.Constant) and kind.value:
-                keys = [k.value for k in getattr(payload, "keys", []) if isinstance(k, ast.Constant)]
-                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", kind.value, keys
+        given = {word.arg: word.value for word in node.keywords}
+        kind, payload = given.get("event_type"), given.get("payload")
+        if isinstance(kind, ast.Constant) and kind.value:
+            keys = [k.value for k in getattr(payload, "keys", []) if isinstance(k, ast.Constant)]
+            yield f"{path.relative_to(PACKAGE)}:{node.lineno}", kind.value, keys
 
 
 def test_every_type_that_the_core_logs_is_registered_with_its_payload():
@@ -39,10 +45,15 @@ def test_every_type_that_the_core_logs_is_registered_with_its_payload():
     assert strange == []
 
 
+def test_every_registered_type_is_used():
+    words = {node.value for _, node in nodes() if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert REGISTRY.keys() <= words
+
+
 def test_the_page_has_every_type_as_the_registry_tells_it():
     page = PAGE.read_text(encoding="utf-8")
-    types = page[page.index("\n## Types\n") :]
-    sections = [f"### {text}".strip() for text in types.split("\n### ")[1:]]
+    told = page[page.index("\n## Types\n") :]
+    sections = [f"### {text}".strip() for text in told.split("\n### ")[1:]]
     assert sections == [markdown(kind).strip() for kind in REGISTRY.values()]
 
 
