@@ -20,9 +20,11 @@ from autopilot.system.process_table import descendant_rows, row_of
 from tests.exhaustion import lockers
 from tests.process.zoo import wait_until
 
-__all__ = ["Bench", "mounted"]
+__all__ = ["RIGHTLESS", "Bench", "mounted"]
 
 RIGHTLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+"""Begins a command (util-linux) that makes of root, who sees through modes, a user like any other."""
+
 PATIENCE_S = 90.0
 CONFIG = "dispatcher:\n  poll_s: 1\n  backoff_s: 0.5\nlimits:\n  beat_s: 0.5\n  grace_s: 1\n"
 

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from autopilot.models import Outcome
+from tests.process.bench import RIGHTLESS
 from tests.process.runner_support import Arena, arena
 
 CANARY = 'canary/+&? ü"0123456789'
@@ -51,9 +52,7 @@ with open(sys.argv[1], "w") as file:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc here")
 
-
-# Root reads everything by its capabilities: without them it is a user like any other, whose processes are its own.
-WITHOUT_POWERS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+WITHOUT_POWERS = RIGHTLESS if os.getuid() == 0 else ()
 
 
 @pytest.mark.skipif(

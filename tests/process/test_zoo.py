@@ -23,6 +23,7 @@ import psutil
 import pytest
 
 from tests.campaign import FULL, record, size
+from tests.process.bench import RIGHTLESS
 from tests.process.cage import GRACE_S, Cage, Cell, cage
 from tests.process.zoo import SHAPES, Shape, argv_of, end_all, living, new_tag, staying, wait_until
 
@@ -195,7 +196,7 @@ def _places() -> dict[str, Place]:
     return {
         "pid namespace": Place(prefix=_BWRAP, missing="" if works else "no bwrap that may make a pid namespace"),
         "no capabilities": Place(
-            prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"),
+            prefix=RIGHTLESS,
             missing="" if has["setpriv"] and os.geteuid() == 0 else "not root with setpriv: nothing to give up",
         ),
     }
