@@ -94,7 +94,7 @@ def judge(result: AttemptResult) -> Outcome:
     if failed:
         said = "; ".join(f"{verdict.name}: {verdict.detail or 'failed'}" for verdict in failed)
         message = f"verification failed: {said}"[:_LONGEST_MESSAGE]
-        return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=message)
+        return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=message, host_fault=False)
     return outcome
 
 
@@ -305,7 +305,7 @@ def result_event(task: Task, result: AttemptResult, judged: Outcome, status: Sta
             "message": judged.message[:2000],
             "usage": attrs.asdict(judged.usage) if judged.usage else None,
             "status": str(status),
-            "host_fault": judged.kind is OutcomeKind.LOST,
+            "host_fault": judged.host_fault or judged.kind is OutcomeKind.LOST,
         },
     )
 

@@ -117,7 +117,10 @@ class CommandExecutor(Executor):
         """
 
     def cannot_start(self, message: str, hint: str, fault: OSError) -> Outcome:
-        """The outcome when the program could not be started; ``message`` and ``hint`` say why in words."""
+        """The outcome when the program could not be started; ``message`` and ``hint`` say why in words.
+
+        Not asked where this machine has no process, descriptor, memory or disk left: that is nobody's fault.
+        """
         import errno
 
         missing = fault.errno in (errno.ENOENT, errno.ENOTDIR)

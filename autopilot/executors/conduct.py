@@ -14,7 +14,7 @@ from autopilot.executors.command import Command, CommandExecutor
 from autopilot.executors.contract import AttemptContext
 from autopilot.executors.output import CappedFile
 from autopilot.executors.recorder import Notes, Parse, Recorder
-from autopilot.executors.spawn import Program, sentence_for, start
+from autopilot.executors.spawn import NO_ROOM, Program, sentence_for, start
 from autopilot.executors.supervise import Exit, StopRequest, supervise
 from autopilot.executors.transcript import Transcript
 from autopilot.models import Outcome, OutcomeKind
@@ -83,7 +83,10 @@ class _Attempt:
         try:
             program = self._start(command, cwd)
         except OSError as fault:
-            return self._executor.cannot_start(*sentence_for(fault, command.argv, cwd), fault)
+            message, hint = sentence_for(fault, command.argv, cwd)
+            if fault.errno in NO_ROOM:
+                return Outcome(kind=OutcomeKind.UNAVAILABLE, message=message, hint=hint, host_fault=True)
+            return self._executor.cannot_start(message, hint, fault)
         except ValueError as fault:
             return _broken(f"executor {self._executor.name} made a command line that cannot be run", fault)
         recorder = self._recorder(command, program)

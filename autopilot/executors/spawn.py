@@ -9,9 +9,14 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Program", "describe_exit", "sentence_for", "start"]
+from autopilot.system.durable import MACHINES_FAULT
+
+__all__ = ["NO_ROOM", "Program", "describe_exit", "sentence_for", "start"]
 
 _PIPE_BYTES = 256 * 1024
+
+NO_ROOM = MACHINES_FAULT | {errno.EAGAIN}
+"""What starting a program is refused with where this machine has no process, descriptor, memory or disk left for it."""
 
 
 class Program:
@@ -150,7 +155,8 @@ def sentence_for(fault: OSError, argv: Sequence[str], cwd: str) -> tuple[str, st
             f"the command line of {program} is too long for this system (its longest argument has {size} bytes)",
             "hand long texts over by stdin or in a file; one argument may have 131,071 bytes on Linux",
         )
-    return f"{program} could not be started: {os.strerror(fault.errno or 0)}", ""
+    hint = "check `ulimit -u`, `ulimit -n`, memory and the disk" if fault.errno in NO_ROOM else ""
+    return f"{program} could not be started: {os.strerror(fault.errno or 0)}", hint
 
 
 def describe_exit(code: int) -> str:

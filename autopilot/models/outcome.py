@@ -56,6 +56,7 @@ class Outcome:
         session_id: the program's own session, for a resume on the next attempt.
         exit_code: of the program; negative for a signal; None where there was no program.
         evidence: what the judgement rests on; JSON values only, small.
+        host_fault: this machine is to blame, and not the executor, against which it is not held.
     """
 
     kind: OutcomeKind
@@ -69,3 +70,4 @@ class Outcome:
     session_id: str | None = None
     exit_code: int | None = None
     evidence: Mapping[str, Any] = attrs.field(factory=dict)
+    host_fault: bool = False

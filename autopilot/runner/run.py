@@ -168,7 +168,8 @@ def _execute(work: Work) -> tuple[Outcome, int]:
         forked = fork_child(lambda say: host(spec, work.environment, say, work.clock), work.setting)
     except OSError as fault:
         message = f"no process could be started for the executor: {os.strerror(fault.errno or 0)}"
-        return Outcome(kind=OutcomeKind.UNAVAILABLE, message=message, hint="check `ulimit -u` and memory"), 0
+        hint = "check `ulimit -u` and memory"
+        return Outcome(kind=OutcomeKind.UNAVAILABLE, message=message, hint=hint, host_fault=True), 0
     failpoint("runner.forked")
     talk, sink = Talk(forked.talk, work.clock), work.sink("host.log")
     child = _host_child(spec, forked.pid, talk, LogPipe(forked.log, sink))

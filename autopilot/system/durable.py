@@ -14,6 +14,7 @@ from autopilot.system.failpoints import failpoint, write_all
 
 __all__ = [
     "EXHAUSTED",
+    "MACHINES_FAULT",
     "create_file",
     "ensure_folder",
     "read_file",
@@ -25,20 +26,6 @@ __all__ = [
 ]
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_STORAGE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EFBIG,
-    errno.EIO,
-    errno.ELOOP,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOLCK,
-    errno.ENOMEM,
-}
 _HINTS = {
     errno.ENOSPC: "free some space on that disk, then run the same command again",
     errno.EDQUOT: "raise the quota or free some space, then run the same command again",
@@ -55,6 +42,11 @@ _HINTS = {
 
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """What the process or the machine has run out of, whatever file it was about."""
+
+MACHINES_FAULT = EXHAUSTED | {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOLCK}
+"""What the machine refuses today, and may not refuse tomorrow, whatever was asked of it."""
+
+_STORAGE = MACHINES_FAULT | {errno.EACCES, errno.EPERM, errno.ELOOP}
 
 
 def storage_error(fault: OSError, path: str, verb: str = "write") -> OSError | StorageError:

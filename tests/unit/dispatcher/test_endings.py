@@ -77,6 +77,18 @@ def test_a_failed_verification_makes_a_success_a_failure() -> None:
     assert ending.events[0].payload["success"] is False
 
 
+@pytest.mark.parametrize("kind", OutcomeKind)
+@pytest.mark.parametrize("host_fault", [False, True])
+def test_what_is_the_machines_fault_is_told_to_who_learns(kind: OutcomeKind, host_fault: bool) -> None:
+    told = end(kind, host_fault=host_fault).events[0].payload["host_fault"]
+    assert told is (host_fault or kind is OutcomeKind.LOST)
+
+
+def test_a_verification_that_failed_is_no_fault_of_the_machine() -> None:
+    ending = end(OutcomeKind.SUCCEEDED, verdicts=(Verdict(name="pytest", ok=False),), host_fault=True)
+    assert ending.events[0].payload["host_fault"] is False
+
+
 def test_a_changed_protected_path_blocks() -> None:
     ending = end(OutcomeKind.SUCCEEDED, violations=(".git/hooks/pre-commit",))
     assert ending.status is Status.BLOCKED

@@ -559,6 +559,19 @@ def test_an_unhealthy_named_executor_is_waited_for(arena: Any) -> None:
     assert started(arena.tick()) == [("one", "coder", 1)]
 
 
+@pytest.mark.parametrize(("host_fault", "rests"), [(True, False), (False, True)])
+def test_a_machine_without_room_rests_no_executor(arena: Any, host_fault: bool, rests: bool) -> None:
+    arena.executor("coder")
+    for name in ("one", "two", "three"):
+        arena.task(name)
+    arena.tick()
+    for name in ("one", "two", "three"):
+        arena.end(name, "unavailable", host_fault=host_fault)
+    arena.tick()
+    arena.control.refresh_history()
+    assert arena.control.memory.history.health.calm is not rests
+
+
 def test_on_unavailable_fail_blocks(arena: Any) -> None:
     arena.executor("coder")
     arena.settings(routing=RoutingSettings(on_unavailable="fail"))

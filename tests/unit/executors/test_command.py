@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -402,6 +404,17 @@ def test_outside_the_main_thread_it_runs_as_well(attempt):
     thread.start()
     thread.join()
     assert outcomes[0].exit_code == 5
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EMFILE, errno.ENOMEM, errno.ENOSPC])
+def test_no_room_for_the_program_is_the_machines_fault(attempt, monkeypatch, number):
+    def refuse(*args, **more):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    outcome = attempt(Fake())
+    assert (outcome.kind, outcome.host_fault) == (KINDS.UNAVAILABLE, True)
+    assert os.strerror(number) in outcome.message and "ulimit" in outcome.hint
 
 
 def test_without_pidfds(attempt, monkeypatch):

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from autopilot.executors import spawn
-from autopilot.executors.spawn import describe_exit, sentence_for, start
+from autopilot.executors.spawn import NO_ROOM, describe_exit, sentence_for, start
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -148,8 +148,15 @@ def test_a_command_line_that_is_too_long():
 
 
 def test_any_other_fault():
-    fault = OSError(errno.EAGAIN, "whatever")
-    assert sentence_for(fault, ["prog"], "/") == (f"prog could not be started: {os.strerror(errno.EAGAIN)}", "")
+    fault = OSError(errno.ENODEV, "whatever")
+    assert sentence_for(fault, ["prog"], "/") == (f"prog could not be started: {os.strerror(errno.ENODEV)}", "")
+
+
+@pytest.mark.parametrize("number", NO_ROOM)
+def test_a_machine_without_room(number):
+    message, hint = sentence_for(OSError(number, "whatever"), ["prog"], "/")
+    assert message == f"prog could not be started: {os.strerror(number)}"
+    assert "ulimit -u" in hint
 
 
 def test_exits_in_words():

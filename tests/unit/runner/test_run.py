@@ -128,6 +128,7 @@ def test_no_process_for_the_executor_is_nobodys_failure(tmp_path, monkeypatch, s
         kind=OutcomeKind.UNAVAILABLE,
         message="no process could be started for the executor: Resource temporarily unavailable",
         hint="check `ulimit -u` and memory",
+        host_fault=True,
     )
     assert (result.verified, result.killed) == (None, 0)
     ((lease, owner, guardian, event),) = store.started
