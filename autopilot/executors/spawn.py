@@ -16,7 +16,7 @@ __all__ = ["NO_ROOM", "Program", "describe_exit", "sentence_for", "start"]
 _PIPE_BYTES = 256 * 1024
 
 NO_ROOM = MACHINES_FAULT | {errno.EAGAIN}
-"""What starting a program is refused with where this machine has no process, descriptor, memory or disk left for it."""
+"""What starting a program is refused with where this machine has no process, descriptor, memory or disk left."""
 
 
 class Program:
