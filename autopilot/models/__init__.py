@@ -4,13 +4,14 @@ from autopilot.models.attempt import AttemptResult, AttemptSpec, Limits, PluginR
 from autopilot.models.decision import Candidate, Decision, Gate, Term
 from autopilot.models.event import Event, EventDraft
 from autopilot.models.executor import ExecutorInfo, Health
-from autopilot.models.lease import Ending, Lease, LeaseSignal, LeaseState, TaskRecord
+from autopilot.models.lease import NO_BEAT, Ending, Lease, LeaseSignal, LeaseState, TaskRecord
 from autopilot.models.outcome import Outcome, OutcomeKind, Usage
 from autopilot.models.policy import MAX_LOST, MAX_UNAVAILABLE, POLICIES, HealthEffect, Next, OutcomePolicy
 from autopilot.models.status import ALLOWED_TRANSITIONS, TERMINAL, Priority, Status, check_transition
 from autopilot.models.task import InvalidTask, Reason, Task, TaskDraft, Workspace
 
 __all__ = [
+    "NO_BEAT",
     "ALLOWED_TRANSITIONS",
     "MAX_LOST",
     "MAX_UNAVAILABLE",

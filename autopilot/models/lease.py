@@ -14,7 +14,7 @@ from autopilot.models.status import Status
 from autopilot.models.task import Reason
 from autopilot.system.processes import ProcessIdentity
 
-__all__ = ["Ending", "Lease", "LeaseSignal", "LeaseState", "TaskRecord"]
+__all__ = ["NO_BEAT", "Ending", "Lease", "LeaseSignal", "LeaseState", "TaskRecord"]
 
 
 class LeaseState(StrEnum):
@@ -23,6 +23,10 @@ class LeaseState(StrEnum):
     CLAIMED = "claimed"
     STARTED = "started"
     ENDED = "ended"
+
+
+NO_BEAT = -1.0
+"""The beat of a lease whose sign of life cannot be read: only that it does not change says anything."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +71,8 @@ class Lease:
         owner: the process that holds it: the dispatcher until the runner has registered itself.
         guardian: the process that catches the orphans of the owner, where there is one.
         claimed_at: wall time, for people.
-        beat: CLOCK_MONOTONIC seconds of the owner's last sign of life, in the owner's boot.
+        beat: CLOCK_MONOTONIC seconds of the owner's last sign of life, in the owner's boot; ``NO_BEAT`` where it
+            cannot be read.
         ttl_s: seconds after ``beat`` when the lease runs out.
         cancel: a cancel was requested (by whom), else None.
         ending: the committed end, in state ENDED only; it waits for its projection.

@@ -10,10 +10,17 @@ from typing import NamedTuple, TypeVar
 
 import attrs
 
-from autopilot.models import Lease, LeaseState, TaskRecord
+from autopilot.models import NO_BEAT, Lease, LeaseState, TaskRecord
 from autopilot.store.codec import decode_lease, decode_record, encode_lease, encode_record
 from autopilot.store.layout import Kept, Layout
-from autopilot.system.durable import read_file, remove_file, replace_file, storage_error, sync_folder
+from autopilot.system.durable import (
+    MACHINES_FAULT,
+    read_file,
+    remove_file,
+    replace_file,
+    storage_error,
+    sync_folder,
+)
 from autopilot.system.failpoints import failpoint, write_all
 
 __all__ = ["Beat", "LeaseFiles"]
@@ -193,12 +200,12 @@ class LeaseFiles:
     # ---------------------------------------------------------------- beats
 
     def beat(self, lease: Lease) -> Beat | None:
-        """The last sign of life of this lease's owner; None where there is none that can be read."""
+        """The last sign of life of this lease's owner; None where the file has none that can be read."""
         try:
-            text = read_file(self._layout.beat(lease.task_id, lease.token)).decode("ascii")
+            text = self._glance(self._layout.beat(lease.task_id, lease.token)).decode("ascii")
             boot, at, published = text.split()
             return Beat(boot, float(at), int(published))
-        except (OSError, ValueError):
+        except ValueError:
             return None
 
     def write_beat(self, lease: Lease, at: float, published: int) -> None:
@@ -220,9 +227,9 @@ class LeaseFiles:
     def cancel(self, task_id: str, token: int) -> str | None:
         """Who asked for a cancel of this attempt."""
         try:
-            data = json.loads(read_file(self._layout.cancel(task_id)))
+            data = json.loads(self._glance(self._layout.cancel(task_id)))
             return str(data["by"]) if data["token"] == token else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def write_cancel(self, task_id: str, token: int, by: str) -> None:
@@ -236,8 +243,21 @@ class LeaseFiles:
         if lease.state is LeaseState.ENDED:
             return lease
         beat = self.beat(lease)
-        at = lease.beat if beat is None or beat.boot != _boot_mark(lease) else beat.at
+        if beat is not None and beat.boot == _boot_mark(lease):
+            at = beat.at
+        else:
+            # Every start leaves one: where it is gone, the time of the start says nothing about now.
+            at = NO_BEAT if lease.state is LeaseState.STARTED else lease.beat
         return attrs.evolve(lease, beat=at, cancel=self.cancel(lease.task_id, lease.token))
+
+    def _glance(self, path: str) -> bytes:
+        """What is in a file, empty where there is nothing to read. Who has no descriptor left has not looked."""
+        try:
+            return read_file(path)
+        except OSError as fault:
+            if fault.errno in MACHINES_FAULT:
+                raise storage_error(fault, path, "read") from fault
+            return b""
 
     def _decode(self, path: str, decode: Callable[[bytes], T]) -> T | None:
         try:

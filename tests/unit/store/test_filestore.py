@@ -18,14 +18,26 @@ from autopilot.errors import (
     TaskFormatError,
     UsageError,
 )
-from autopilot.models import Ending, EventDraft, InvalidTask, LeaseState, Status, Task, TaskDraft, TaskRecord
-from autopilot.store import projection
+from autopilot.models import (
+    NO_BEAT,
+    Ending,
+    EventDraft,
+    InvalidTask,
+    LeaseState,
+    Status,
+    Task,
+    TaskDraft,
+    TaskRecord,
+)
+from autopilot.store import leasefiles, projection
 from autopilot.store.contract import SlotLimits
 from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
+from autopilot.store.liveness import BeatWatch, Liveness, verdict
 from autopilot.store.protocol import MOST_CREATE_EVENTS
 from autopilot.system import failpoints
 from autopilot.system.clock import format_instant
+from autopilot.system.durable import read_file
 from autopilot.system.processes import identify
 from autopilot.testing.stores import draft, gone_owner, result_of, text_of
 
@@ -510,7 +522,7 @@ def test_a_damaged_beat_is_none(files, root, damage):
     files.create(draft("one"))
     lease = start(files, claim(files))
     (root / "state/leases/one.1.beat").write_bytes(damage)
-    assert files.lease("one").beat == lease.beat
+    assert files.lease("one").beat == NO_BEAT
     files.renew(lease)
     assert files.lease("one").beat >= lease.beat
 
@@ -524,7 +536,35 @@ def test_a_beat_of_another_boot_is_none_of_ours(files, root, clock):
     assert files.lease("one").beat > lease.beat
     words = path.read_bytes().split()
     path.write_bytes(b" ".join([b"another-boot", *words[1:]]))
-    assert files.lease("one").beat == lease.beat
+    assert files.lease("one").beat == NO_BEAT
+
+
+def test_a_beat_that_was_deleted_does_not_make_a_long_attempt_old(files, root, clock):
+    files.create(draft("one"))
+    lease = start(files, claim(files))
+    clock.advance(100)
+    (root / "state/leases/one.1.beat").unlink()
+    watch = BeatWatch()
+    assert verdict(files.lease("one"), clock, watch, alive=lambda owner: True) is Liveness.ALIVE
+    clock.advance(lease.ttl_s + 1)
+    assert verdict(files.lease("one"), clock, watch, alive=lambda owner: True) is Liveness.EXPIRED
+
+
+@pytest.mark.parametrize("what", ["beat", "cancel"])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO])
+def test_who_cannot_look_knows_nothing(files, monkeypatch, what, number):
+    files.create(draft("one"))
+    start(files, claim(files))
+    files.request_cancel("one", by="me")
+
+    def refuse(path, *, limit=-1):
+        if what in path:
+            raise OSError(number, os.strerror(number), path)
+        return read_file(path, limit=limit)
+
+    monkeypatch.setattr(leasefiles, "read_file", refuse)
+    with pytest.raises(StorageError, match="cannot read"):
+        files.lease("one")
 
 
 @pytest.mark.parametrize(
