@@ -30,7 +30,7 @@ _TRACE_CHARACTERS = 4000
 
 def conduct(executor: CommandExecutor, context: AttemptContext, *, clock: Clock | None = None) -> Outcome:
     """Run the program of one attempt and judge it; never raises for what the executor's code does."""
-    redactor = Redactor(secrets_in({**os.environ, **context.environment}))
+    redactor = context.redactor or Redactor(secrets_in({**os.environ, **context.environment}))
     outcome = _Attempt(executor, context, redactor, clock or SystemClock()).outcome()
     return attrs.evolve(
         outcome,

@@ -14,11 +14,14 @@ import abc
 import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
 from autopilot.models import ExecutorInfo, Health, Limits, Outcome, Task, Usage
+
+if TYPE_CHECKING:
+    from autopilot.system.redact import Redactor
 
 __all__ = ["AttemptContext", "Executor", "Progress"]
 
@@ -58,6 +61,8 @@ class AttemptContext:
         earlier_failure: what the last judged attempt said, empty on the first.
         session_id: the program's session of an earlier attempt on this executor, None to start afresh.
         report: call it with a ``Progress``; cheap, may be called often; feeds the idle watch.
+        redactor: hides what the dispatcher's environment has of secrets, also those that ``environment`` lacks, in
+            what is written; None where nobody knows more than the environments show.
     """
 
     task: Task
@@ -71,6 +76,7 @@ class AttemptContext:
     earlier_failure: str = ""
     session_id: str | None = None
     report: Callable[[Progress], None] = lambda progress: None
+    redactor: Redactor | None = attrs.field(default=None, repr=False)
 
 
 class Executor(abc.ABC):

@@ -19,6 +19,7 @@ from autopilot.plugins.direct import call_hook, implementation_of, load_plugin
 from autopilot.runner.notes import note
 from autopilot.runner.talk import encode_outcome, encode_progress
 from autopilot.system.clock import Clock
+from autopilot.system.redact import Redactor
 from autopilot.taskfile.codec import parse
 
 __all__ = ["host"]
@@ -28,16 +29,17 @@ _SHORTEST_PAUSE_S = 0.2
 Say = Callable[[bytes], None]
 
 
-def host(spec: AttemptSpec, environment: Mapping[str, str], say: Say, clock: Clock) -> int:
+def host(spec: AttemptSpec, environment: Mapping[str, str], say: Say, clock: Clock, redactor: Redactor) -> int:
     """Do the attempt and say what it came to; the exit code for this process.
 
     Args:
         environment: what the executor's program may see.
         say: hands a line to the runner.
+        redactor: hides what the runner knows of secrets.
     """
     reporter = _Reporter(say, clock)
     try:
-        outcome = _checked(_do(spec, environment, reporter), spec.executor)
+        outcome = _checked(_do(spec, environment, reporter, redactor), spec.executor)
         line = encode_outcome(outcome)
     except BaseException as fault:  # sys.exit included: it is no way to end an attempt
         traceback.print_exc()
@@ -47,7 +49,7 @@ def host(spec: AttemptSpec, environment: Mapping[str, str], say: Say, clock: Clo
     return 0
 
 
-def _do(spec: AttemptSpec, environment: Mapping[str, str], reporter: _Reporter) -> Any:
+def _do(spec: AttemptSpec, environment: Mapping[str, str], reporter: _Reporter, redactor: Redactor) -> Any:
     task = parse(spec.task_text.encode("utf-8", "surrogateescape"), expected_id=spec.task_id)
     executor = _executor(spec)
     prompt = _prompt(spec, task)
@@ -65,6 +67,7 @@ def _do(spec: AttemptSpec, environment: Mapping[str, str], reporter: _Reporter) 
             earlier_failure=spec.earlier_failure,
             session_id=spec.session_id,
             report=reporter,
+            redactor=redactor,
         )
     )
 

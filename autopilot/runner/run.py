@@ -165,7 +165,7 @@ def _execute(work: Work) -> tuple[Outcome, int]:
     """The executor's part, up to the death of its last process."""
     spec = work.spec
     try:
-        forked = fork_child(lambda say: host(spec, work.environment, say, work.clock), work.setting)
+        forked = fork_child(lambda say: host(spec, work.environment, say, work.clock, work.redactor), work.setting)
     except OSError as fault:
         message = f"no process could be started for the executor: {os.strerror(fault.errno or 0)}"
         hint = "check `ulimit -u` and memory"

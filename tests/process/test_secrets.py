@@ -172,6 +172,15 @@ def test_a_secret_that_the_agent_prints_is_in_no_file(place: Arena) -> None:
     assert kept.count("[redacted:APP_API_KEY:") > 30, "nothing was printed, so nothing was shown"
 
 
+def test_a_secret_that_the_agent_was_not_given_and_found_all_the_same_is_hidden(tmp_path: Path) -> None:
+    with arena(tmp_path, APP_API_KEY=CANARY) as place:
+        found = place.folder / "creds.txt"
+        found.write_text(CANARY)
+        place.do(f"cat {found}; cat {found} >&2; exit 1", executor="shell")
+        assert leaks(place.root) == []
+        assert "[redacted:APP_API_KEY:" in (place.run / "stdout.log").read_text()
+
+
 def test_the_search_would_find_it(tmp_path: Path) -> None:
     for number, (name, text) in enumerate(forms(CANARY).items()):
         (tmp_path / str(number)).write_text(f"x{text}y")

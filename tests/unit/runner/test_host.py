@@ -13,6 +13,7 @@ from autopilot.errors import ConfigError
 from autopilot.models import AttemptSpec, Limits, PluginRef
 from autopilot.models.wire import dump
 from autopilot.runner.host import host
+from autopilot.system.redact import Redactor
 
 TEXT = "---\nid: t\ntitle: Mend it\n---\nDo what is needed.\n"
 
@@ -31,9 +32,13 @@ class Stage:
     def __init__(self, run_dir, monkeypatch) -> None:
         self.said: list[dict] = []
         self.clock = Clock()
+        self.redactor = Redactor({"TOKEN": "correct-horse-battery"})
         self.run_dir = run_dir
         self.monkeypatch = monkeypatch
         self.options = None
+
+    def hear(self, line: bytes) -> None:
+        self.said.append(json.loads(line))
 
     def play(self, function, **changes) -> Outcome:
         stage = self
@@ -65,7 +70,7 @@ class Stage:
                 **changes,
             }
         )
-        assert host(spec, {"HOME": "/h"}, lambda line: self.said.append(json.loads(line)), self.clock) == 0
+        assert host(spec, {"HOME": "/h"}, self.hear, self.clock, self.redactor) == 0
         return self.said[-1]["outcome"]
 
 
@@ -91,6 +96,7 @@ def test_the_context_is_complete(stage: Stage):
     assert (context.task.title, context.number, context.workdir) == ("Mend it", 2, "/w")
     assert (context.run_dir, context.limits) == (str(stage.run_dir), Limits(deadline_s=5))
     assert context.environment == {"HOME": "/h"}
+    assert context.redactor is stage.redactor
     assert (context.options, context.session_id) == ({"a": 1}, "s-9")
     assert context.earlier_failure == "it broke"
     assert "it broke" in context.prompt
