@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from autopilot.system.durable import remove_file, storage_error
+from autopilot.system.durable import ensure_folder, remove_file, storage_error
 from autopilot.system.failpoints import write_all
 
 __all__ = ["Ballast"]
@@ -40,6 +40,7 @@ class Ballast:
         if os.path.exists(self._path):
             return
         try:
+            ensure_folder(self._folder)  # somebody may have cleared it away meanwhile
             self._fill(self._size())
         except OSError as fault:
             if fault.errno != errno.EFBIG:

@@ -34,6 +34,11 @@ def test_it_is_there_once_and_its_space_is_taken(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_state_that_somebody_cleared_away_is_made_anew(tmp_path: Path) -> None:
+    Ballast(str(tmp_path / "state")).take_in()
+    assert os.listdir(tmp_path / "state") == ["ballast"]
+
+
 def test_no_room_for_it(tmp_path: Path) -> None:
     failpoints.arm("ballast.write=ENOSPC")
     with pytest.raises(StorageError, match="No space left"):
