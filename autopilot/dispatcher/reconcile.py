@@ -274,7 +274,8 @@ class Reconciler:
         )
         try:
             if record.projected in _ENDS:
-                self._store.edit(task_id, {"status": record.projected.value})
+                end = {"status": record.projected.value, "attempt": record.token, "result": record.result}
+                self._store.edit(task_id, {key: value for key, value in end.items() if value is not None})
                 self._means.log([told], task_id)
             else:
                 ending = Ending(status=Status.PENDING, record=record, events=(told,))

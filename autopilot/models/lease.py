@@ -45,6 +45,7 @@ class TaskRecord:
         not_before: do not start earlier (parking, back-off).
         reason: why it is parked or blocked.
         projected: the status that was last written into the Markdown; a different one there is a person's edit.
+        result: what was last written under ``result:`` there.
     """
 
     task_id: str
@@ -60,6 +61,7 @@ class TaskRecord:
     not_before: datetime | None = None
     reason: Reason | None = None
     projected: Status = Status.PENDING
+    result: Mapping[str, Any] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -113,6 +113,8 @@ def _record(record: TaskRecord) -> dict[str, Any]:
     if record.reason is not None:
         reason = record.reason
         data["reason"] = {"code": reason.code, "message": reason.message, "hint": reason.hint}
+    if record.result is not None:
+        data["result"] = dict(record.result)
     return data
 
 
@@ -173,6 +175,7 @@ def _read_record(data: Mapping[str, Any]) -> TaskRecord:
         not_before=None if not_before is None else parse_instant(not_before),
         reason=None if reason is None else _read_reason(reason),
         projected=Status(data.get("projected", Status.PENDING)),
+        result=data.get("result"),
     )
 
 

@@ -360,7 +360,14 @@ def moved(record: TaskRecord, ending: Ending, *, owner: ProcessIdentity, clock: 
 
 
 def _with_ending(lease: Lease, old: TaskRecord, ending: Ending, carried: Sequence[Event], clock: Clock) -> Lease:
-    kept = attrs.evolve(ending.record, task_id=old.task_id, token=old.token, seq=old.seq, projected=ending.status)
+    kept = attrs.evolve(
+        ending.record,
+        task_id=old.task_id,
+        token=old.token,
+        seq=old.seq,
+        projected=ending.status,
+        result=ending.record.result if ending.result is None else ending.result,
+    )
     record, events = stamp(kept, ending.events, clock)
     return attrs.evolve(
         lease,

@@ -57,7 +57,7 @@ class EndingTests(StoreCase):
         assert (record.token, record.used, record.spent_usd) == (1, 1, 0.25)
         assert dict(record.sessions) == {"local": "s-1"}
         assert record.failed_on == ("x",)
-        assert record.projected is Status.DONE
+        assert (record.projected, record.result) == (Status.DONE, result)
         assert log.types() == ["task.created", "task.claimed", "attempt.started", "task.done"]
         assert len(log.events) == 4
 

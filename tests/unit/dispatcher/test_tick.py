@@ -500,10 +500,13 @@ def test_an_ended_task_keeps_its_end_when_an_old_text_comes_back(arena: Any) -> 
     arena.end("one")
     arena.tick()
     assert "status: claimed" in text
-    arena.file("one").write_text(text)
+    ended = arena.read("one")
+    assert ended.result["verified"] is False
+    arena.file("one").write_text(text.replace("attempt: 1", "attempt: 0"))
     arena.tick()
     arena.tick()
     assert arena.status("one") == "done"
+    assert (arena.read("one").attempt, arena.read("one").result) == (1, ended.result)
     assert [spec.token for spec in arena.stage.started] == [1]
     (told,) = arena.events("task.repaired")
     assert told["payload"] == {"attempt": 1, "was": "claimed", "why": "it has ended"}

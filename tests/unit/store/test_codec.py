@@ -21,6 +21,7 @@ FULL = TaskRecord(
     unavailable=1,
     failed_on=("a", "b"),
     sessions={"a": "s-1"},
+    result={"verified": False},
     earlier_failure="it broke: “so”",
     spent_usd=1.25,
     not_before=NOW,

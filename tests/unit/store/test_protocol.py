@@ -102,9 +102,16 @@ def test_an_end_keeps_who_and_which_and_counts_its_events():
     kept = TaskRecord(task_id="two", token=9, seq=9, used=1)
     ending = Ending(status=Status.DONE, record=kept, result={"a": 1}, events=(EventDraft(event_type="x.y"),))
     last = protocol.ended(held, held, ending, carried=(), clock=clock)
-    assert last.record == TaskRecord(task_id="one", token=4, seq=1, used=1, projected=Status.DONE)
+    assert last.record == TaskRecord(task_id="one", token=4, seq=1, used=1, projected=Status.DONE, result={"a": 1})
     assert last.ending == Ending(status=Status.DONE, record=last.record, result={"a": 1}, at=clock.wall)
     assert [event.id for event in last.outbox] == ["evt-one.4.1"]
+
+
+def test_an_end_without_a_result_leaves_the_last_one():
+    held = lease_of(token=4)
+    kept = TaskRecord(task_id="one", result={"a": 1})
+    last = protocol.ended(held, held, Ending(status=Status.PENDING, record=kept), carried=(), clock=FakeClock())
+    assert last.record.result == {"a": 1}
 
 
 def test_a_record_moves_no_task_that_has_ended():
