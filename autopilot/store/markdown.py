@@ -22,8 +22,8 @@ from autopilot.store.summaries import mark_of
 from autopilot.system.durable import EXHAUSTED, create_file, storage_error, sync_folder, write_temporary
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
-from autopilot.taskfile import edit, parse
-from autopilot.taskfile.fields import OWNED_KEYS
+from autopilot.taskfile import parse
+from autopilot.taskfile.merge import same_but_owned
 
 __all__ = ["LARGEST", "STAGED", "MarkdownFiles", "Text", "invalid", "unreadable"]
 
@@ -239,14 +239,13 @@ class MarkdownFiles:
             pass
 
     def _says_the_same(self, task_id: str, data: bytes) -> bool:
-        nothing = dict.fromkeys(OWNED_KEYS)
         try:
             current = _read(self._layout.task(task_id), False).data
         except FileNotFoundError:
             # The task was deleted since.
             return True
         try:
-            return current == data or edit(current, nothing) == edit(data, nothing)
+            return same_but_owned(current, data)
         except TaskFormatError:
             return False
 

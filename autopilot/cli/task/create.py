@@ -17,7 +17,7 @@ from autopilot.cli.taskview import task_row
 from autopilot.errors import UsageError
 
 if TYPE_CHECKING:
-    from autopilot.models import TaskDraft
+    from autopilot.models import Task, TaskDraft
 
 __all__ = ["create"]
 
@@ -70,12 +70,16 @@ def create(app: App, /, *, id_: str | None, body: str | None, file: str | None, 
     if file == "-" and body == "-":
         raise UsageError("-F - and --body - both read stdin", hint="give one of them as text or as a file")
     if file is not None:
-        draft = from_file(app, file, id_, values, body)
+        task = _store(app, from_file(app, file, id_, values, body))
     elif "title" in values or "command" in values:
-        draft = from_options(app, id_, values, body)
+        task = _store(app, from_options(app, id_, values, body))
     else:
-        draft = from_editor(app, id_, values, body)
-    _store(app, draft)
+        with from_editor(app, id_, values, body) as draft:
+            task = _store(app, draft)
+    if app.format in ("table", "name"):
+        print_lines([task.id])
+    else:
+        print_record(app.format, task_row(task, app.control.store), ())
 
 
 def _given(app: App, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,10 +92,5 @@ def _given(app: App, options: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _store(app: App, draft: TaskDraft) -> None:
-    control = app.writable()
-    task = control.create_task(draft)
-    if app.format in ("table", "name"):
-        print_lines([task.id])
-    else:
-        print_record(app.format, task_row(task, control.store), ())
+def _store(app: App, draft: TaskDraft) -> Task:
+    return app.writable().create_task(draft)

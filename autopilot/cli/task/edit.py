@@ -12,7 +12,7 @@ from autopilot.cli.app import App, common_options, on_terminal, pass_app
 from autopilot.cli.find import complete_ids, find_task
 from autopilot.cli.output import print_rows
 from autopilot.cli.taskview import COLUMNS, task_row
-from autopilot.errors import TaskFormatError, UsageError
+from autopilot.errors import AutopilotError, BusyError, TaskFormatError, UsageError
 
 if TYPE_CHECKING:
     from autopilot.models import InvalidTask, Task
@@ -54,7 +54,7 @@ def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Seq
 
 
 def _in_editor(app: App, task: Task | InvalidTask) -> Task:
-    from autopilot.cli.editor import edit_text, keep
+    from autopilot.cli.editor import edited
     from autopilot.system.durable import read_file
 
     if not on_terminal():
@@ -63,12 +63,31 @@ def _in_editor(app: App, task: Task | InvalidTask) -> Task:
         )
     app.control.refuse_network()
     before = read_file(task.path)
-    after = edit_text(before)
-    if after == before:
-        app.note("nothing was changed")
-    try:
-        changed = app.control.store.replace_text(task.id, after, digest=hashlib.sha256(before).hexdigest())
-    except TaskFormatError as fault:
-        raise keep(fault, after, f"cp {{path}} {task.path}") from None
+
+    def advice(fault: AutopilotError, path: str) -> str:
+        if fault.code == "changed":
+            return f"compare it with {task.path}, and edit the task again"
+        return f"mend it, then cp {path} {task.path}"
+
+    with edited(before, advice) as after:
+        if after == before:
+            app.note("nothing was changed")
+        changed = _put(app, task, before, after)
     app.control.store.notify()
     return changed
+
+
+def _put(app: App, task: Task | InvalidTask, before: bytes, after: bytes) -> Task:
+    """Store the text, and with it what Autopilot wrote into the file since it was read."""
+    from autopilot.system.durable import read_file
+    from autopilot.taskfile.merge import merge
+
+    while True:
+        try:
+            return app.control.store.replace_text(task.id, after, digest=hashlib.sha256(before).hexdigest())
+        except BusyError as fault:
+            now = read_file(task.path) if fault.code == "changed" else before
+            merged = None if now == before else merge(before, after, now)
+            if merged is None:
+                raise
+            before, after = now, merged

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from autopilot.cli.app import App, on_terminal
-from autopilot.errors import TaskFormatError, UsageError
+from autopilot.errors import AutopilotError, TaskFormatError, UsageError
 
 if TYPE_CHECKING:
     from autopilot.models import TaskDraft
@@ -57,33 +57,32 @@ def from_file(app: App, file: str, id_: str | None, values: Mapping[str, Any], b
         return _checked(task_id, edit(data, changed))
 
 
-def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str | None) -> TaskDraft:
-    """A task that the person writes in an editor.
+@contextmanager
+def from_editor(app: App, id_: str | None, values: Mapping[str, Any], body: str | None) -> Iterator[TaskDraft]:
+    """A task that the person writes in an editor; where the block cannot make it, the text is kept in a file.
 
     Raises:
         UsageError: there is no terminal to edit on, or nothing was written.
-        TaskFormatError: what was written is no valid task; it is kept in a file that the hint names.
+        TaskFormatError: what was written is no valid task; the hint names the file that keeps it.
     """
     if not on_terminal():
         raise UsageError(
             "nothing says what is to be done", hint="give --title (and --command or --body), or a file with -F"
         )
-    from autopilot.cli.editor import edit_text
+    from autopilot.cli.editor import edited
     from autopilot.taskfile import render
 
     template = render(
         {"title": "…", "priority": "medium", "task_type": "general", **values}, body or _TEMPLATE_BODY
     )
-    data = edit_text(template)
-    if data == template:
-        raise UsageError("nothing was changed in the editor, so no task was made")
-    task_id = _id_of(app, data, "-", id_)
-    try:
-        return _checked(task_id, data)
-    except TaskFormatError as fault:
-        from autopilot.cli.editor import keep
 
-        raise keep(fault, data, "autopilotctl task create -F {path}") from None
+    def advice(_fault: AutopilotError, path: str) -> str:
+        return f"mend it, then autopilotctl task create -F {path}" + (f" --id {id_}" if id_ else "")
+
+    with edited(template, advice) as data:
+        if data == template:
+            raise UsageError("nothing was changed in the editor, so no task was made")
+        yield _checked(_id_of(app, data, "", id_), data)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,45 +135,3 @@ def test_a_bad_file_is_5_with_its_place(cli: Cli, project: Path) -> None:
     assert (said.code, said.error["code"]) == (5, "task_invalid")
     assert "x.md:3:" in said.error["message"]
     assert cli("task", "create", "-F", "-", stdin=b"no frontmatter").code == 5
-
-
-def editor(project: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """An editor that runs a line of Python on ``text``; stdin and stdout pass for terminals."""
-    program = project / "editor.py"
-    program.write_text(
-        "import sys\nfrom pathlib import Path\nfile = Path(sys.argv[1])\ntext = file.read_text()\n"
-        f"{script}\nfile.write_text(text)\n"
-    )
-    monkeypatch.setenv("VISUAL", f"{sys.executable} {program}")
-    monkeypatch.setattr("autopilot.cli.task.text.on_terminal", lambda: True)
-    monkeypatch.setattr("autopilot.cli.task.edit.on_terminal", lambda: True)
-
-
-def test_in_the_editor(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    editor(project, monkeypatch, "text = text.replace('…', 'From the editor')")
-    said = cli("task", "create", "--priority", "high")
-    assert said.code == 0
-    task = parse(only_task(project).read_bytes(), expected_id=said.out.strip())
-    assert (task.title, task.priority) == ("From the editor", "high")
-
-
-def test_nothing_is_made_of_an_untouched_text(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    editor(project, monkeypatch, "pass")
-    assert cli("task", "create").code == 2
-    assert not (project / ".autopilot").exists()
-
-
-def test_a_refused_text_is_kept(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    editor(project, monkeypatch, "text = text.replace('medium', 'hgh')")
-    said = cli("task", "create", "-o", "json")
-    assert said.code == 5
-    kept = Path(said.error["hint"].rsplit(" ", 1)[1])
-    assert "hgh" in kept.read_text()
-    kept.unlink()
-
-
-def test_editing_in_the_editor(cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cli("task", "create", "--id", "a", "--title", "T")
-    editor(project, monkeypatch, "text = text.replace('title: T', 'title: U # mine')")
-    assert cli("task", "edit", "a", "-o", "json").data[0]["title"] == "U"
-    assert b"title: U # mine\n" in only_task(project).read_bytes()
