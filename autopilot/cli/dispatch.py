@@ -12,6 +12,7 @@ import click
 
 from autopilot.cli.app import App, common_options, pass_app, root_option
 from autopilot.cli.lazy import LazyGroup
+from autopilot.cli.numbers import ORDINAL
 from autopilot.cli.output import Column, print_rows
 from autopilot.cli.waiting import Progress
 
@@ -33,7 +34,7 @@ COLUMNS = (
 max_active_option = click.option(
     "--max-active",
     metavar="N",
-    type=click.IntRange(min=1),
+    type=ORDINAL,
     help="Attempts that may run at once in the whole root.",
 )
 

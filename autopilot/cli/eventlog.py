@@ -11,6 +11,7 @@ import click
 from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.find import complete_ids, pick
 from autopilot.cli.instants import parse_since, parse_span
+from autopilot.cli.numbers import COUNT
 from autopilot.cli.output import Column, aligned, print_lines, print_record, print_rows
 from autopilot.cli.stdout import flush, write_bytes
 from autopilot.errors import NotFoundError, UsageError
@@ -45,9 +46,7 @@ COLUMNS = (
 
 
 @click.command()
-@click.option(
-    "-n", "--lines", "count", metavar="N", type=click.IntRange(min=0), help="How many; 20, or all with --since."
-)
+@click.option("-n", "--lines", "count", metavar="N", type=COUNT, help="How many; 20, or all with --since.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with those to come, until interrupted.")
 @click.option(
     "--type", "types", metavar="GLOB", multiple=True, help="Only such events, e.g. 'task.*'; repeatable."

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from autopilot.models import InvalidTask, Task
 
-__all__ = ["complete_executors", "complete_ids", "find_executor", "find_id", "find_task", "pick"]
+__all__ = ["complete_executors", "complete_ids", "find_executor", "find_id", "find_ids", "find_task", "pick"]
 
 _SHOWN = 8
 
@@ -54,6 +54,16 @@ def find_id(app: App, wanted: str) -> str:
         NotFoundError, UsageError: as ``pick``.
     """
     return pick(wanted, app.control.store.ids())
+
+
+def find_ids(app: App, wanted: Iterable[str]) -> list[str]:
+    """The whole ids of the tasks that the person means, each once.
+
+    Raises:
+        NotFoundError, UsageError: as ``pick``.
+    """
+    ids = app.control.store.ids()
+    return list(dict.fromkeys(pick(name, ids) for name in wanted))
 
 
 def find_task(app: App, wanted: str) -> Task | InvalidTask:

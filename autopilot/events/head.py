@@ -22,6 +22,7 @@ GENESIS = "0" * 64
 """``prev`` of the first event of all."""
 
 _NAME = "events.head"
+_COUNT = re.compile(r"[0-9]{1,18}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # number, size, events, digest, latest; then a CRC-32 of these. Fixed in size, and within one page of memory.
 _FIELDS = struct.Struct("<QQQ32s27s")
@@ -52,7 +53,7 @@ class Anchor:
             UsageError: it is something else.
         """
         events, _, digest = text.strip().partition(":")
-        if not events.isdecimal() or not _DIGEST.fullmatch(digest):
+        if not _COUNT.fullmatch(events) or not _DIGEST.fullmatch(digest):
             raise UsageError(
                 f"{text!r} is no anchor",
                 hint="an anchor is `<events>:<sha256>`; `autopilotctl events verify` prints it as head",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -25,6 +26,7 @@ from autopilot.system.clock import format_instant
 
 __all__ = ["Reader", "cursor_since", "end_cursor", "follow", "parse_cursor"]
 
+_CURSOR = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 _REMEMBERED = 256
 _HEAD_BYTES = 1024
 """Enough of a line to tell it from any other: its id is in front."""
@@ -36,10 +38,10 @@ def parse_cursor(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is no cursor.
     """
-    number, _, offset = text.partition(":")
-    if not (number.isdecimal() and offset.isdecimal()):
+    found = _CURSOR.fullmatch(text)
+    if found is None:
         raise UsageError(f"{text!r} is no cursor", hint="use a cursor as an earlier read of this log gave it")
-    return int(number), int(offset)
+    return int(found[1]), int(found[2])
 
 
 def end_cursor(folder: str) -> str:

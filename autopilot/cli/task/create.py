@@ -10,6 +10,7 @@ import click
 
 from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.find import complete_executors, complete_ids
+from autopilot.cli.numbers import AMOUNT, COUNT
 from autopilot.cli.output import print_lines, print_record
 from autopilot.cli.task.listing import PRIORITIES
 from autopilot.cli.task.text import from_editor, from_file, from_options
@@ -33,7 +34,9 @@ _LISTS = ("tags", "depends_on", "verify", "requires", "touches", "acceptance_cri
 @click.option(
     "--executor", metavar="NAME", shell_complete=complete_executors, help="Only this executor may do it."
 )
-@click.option("--timeout", "timeout_minutes", metavar="MINUTES", type=float, help="The wall limit of one attempt.")
+@click.option(
+    "--timeout", "timeout_minutes", metavar="MINUTES", type=AMOUNT, help="The wall limit of one attempt."
+)
 @click.option("--tag", "tags", metavar="WORD", multiple=True, help="May be repeated.")
 @click.option(
     "--depends-on",
@@ -50,8 +53,8 @@ _LISTS = ("tags", "depends_on", "verify", "requires", "touches", "acceptance_cri
 )
 @click.option("--repo", metavar="FOLDER", type=click.Path(), help="The repository that it is about.")
 @click.option("--workspace", type=click.Choice(("worktree", "repo", "none")), help="Where an attempt works.")
-@click.option("--max-attempts", metavar="N", type=int, help="How many attempts may be used up.")
-@click.option("--budget", "budget_usd", metavar="USD", type=float, help="What all attempts together may cost.")
+@click.option("--max-attempts", metavar="N", type=COUNT, help="How many attempts may be used up.")
+@click.option("--budget", "budget_usd", metavar="USD", type=AMOUNT, help="What all attempts together may cost.")
 @click.option("--model", help="The model, in the executor's own words.")
 @click.option("-b", "--body", metavar="TEXT", help="The text below the frontmatter; - reads it from stdin.")
 @click.option("-F", "--file", "file", metavar="FILE", help="A whole task file; - reads it from stdin.")

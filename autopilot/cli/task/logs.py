@@ -12,6 +12,7 @@ import click
 from autopilot.cli.app import App, pass_app, root_option
 from autopilot.cli.attempts import attempt_numbers, last_attempt, run_folder
 from autopilot.cli.find import complete_ids, find_id
+from autopilot.cli.numbers import ORDINAL
 from autopilot.cli.stdout import flush, write, write_bytes
 from autopilot.errors import NotFoundError, UsageError
 
@@ -24,9 +25,7 @@ _NAP_S = 0.1
 @click.command()
 @click.argument("task_id", metavar="ID", shell_complete=complete_ids)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the attempt has ended.")
-@click.option(
-    "--attempt", metavar="N", type=click.IntRange(min=1), help="The attempt's number; the last one by default."
-)
+@click.option("--attempt", metavar="N", type=ORDINAL, help="The attempt's number; the last one by default.")
 @click.option("--stderr", "errors", is_flag=True, help="What it wrote to stderr instead of stdout.")
 @click.option("--raw", is_flag=True, help="The bytes as they are, control characters included; not to a terminal.")
 @root_option

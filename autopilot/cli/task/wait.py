@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from autopilot.cli.app import App, common_options, pass_app
-from autopilot.cli.find import complete_ids, find_id
+from autopilot.cli.find import complete_ids, find_ids
+from autopilot.cli.numbers import AMOUNT
 from autopilot.cli.output import print_rows
 from autopilot.cli.taskview import COLUMNS, task_row
 from autopilot.cli.waiting import wait_for
@@ -19,7 +20,7 @@ __all__ = ["wait"]
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=AMOUNT,
     help="Give up after so many seconds (exit code 124).",
 )
 @common_options
@@ -30,7 +31,7 @@ def wait(app: App, task_ids: tuple[str, ...], timeout: float | None) -> int:
     Exit code 0 when all are done, 1 when one is blocked, cancelled or invalid, 124 when the time is up. It starts
     nothing: a dispatcher must be running, or be run. Results of attempts that ended are adopted.
     """
-    ids = [find_id(app, task_id) for task_id in task_ids]
+    ids = find_ids(app, task_ids)
     late: DeadlineError | None = None
     try:
         wait_for(app, ids, timeout=timeout)
