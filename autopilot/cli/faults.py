@@ -14,7 +14,7 @@ from autopilot.cli import stdout
 from autopilot.errors import AutopilotError, ConfigError, StorageError, TaskFormatError
 from autopilot.system.durable import storage_error
 
-__all__ = ["Fault", "explain", "guarded", "wants_json"]
+__all__ = ["Fault", "explain", "guarded", "tell", "wants_json"]
 
 INTERRUPTED = 130
 _JSON = ("json", "ndjson")
@@ -63,7 +63,7 @@ def guarded(call: Callable[[], object], *, as_json: bool, environ: Mapping[str, 
     except Exception as fault:
         if environ.get("AUTOPILOT_DEBUG") == "1":
             sys.excepthook(type(fault), fault, fault.__traceback__)
-        answer = _tell(explain(fault), as_json=as_json)
+        answer = tell(explain(fault), as_json=as_json)
     stdout.end()
     return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
@@ -107,7 +107,8 @@ def _usage_hint(fault: click.UsageError) -> str:
     return f"try `{fault.ctx.command_path} --help`" if fault.ctx is not None else ""
 
 
-def _tell(fault: Fault, *, as_json: bool) -> int:
+def tell(fault: Fault, *, as_json: bool) -> int:
+    """Print the fault on stderr; its exit code."""
     if as_json:
         import json
 

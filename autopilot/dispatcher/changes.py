@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from autopilot.dispatcher.hold import Hold, HoldMode, clear_hold, write_hold
-from autopilot.errors import AlreadyExistsError, BusyError, TransitionError
+from autopilot.errors import AlreadyExistsError, BusyError, TaskFormatError, TransitionError
 from autopilot.models import (
     ALLOWED_TRANSITIONS,
     Ending,
@@ -24,7 +24,7 @@ from autopilot.models import (
 from autopilot.system.clock import format_instant
 from autopilot.system.durable import ensure_folder, read_file, replace_file
 from autopilot.system.sanitize import visible
-from autopilot.taskfile import lookalike
+from autopilot.taskfile import SCHEMA, lookalike
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
@@ -62,6 +62,7 @@ def cancel(control: Control, task: Task, by: str) -> str:
             f"task {task.id} is {task.status} and cannot be cancelled",
             hint="it has ended already" if task.status in (Status.DONE, Status.CANCELLED) else "",
         )
+    _refuse_newer(task)
     record = attrs.evolve(control.store.record(task.id), not_before=None, reason=None)
     event = EventDraft(event_type="task.cancelled", payload={"by": by})
     control.store.move(
@@ -71,8 +72,18 @@ def cancel(control: Control, task: Task, by: str) -> str:
     return "cancelled"
 
 
+def _refuse_newer(task: Task) -> None:
+    if task.schema > SCHEMA:
+        raise TaskFormatError(
+            f"the file is in format {task.schema}, which this version does not write",
+            hint="install a newer autopilot-core",
+            path=task.path,
+        )
+
+
 def retry(control: Control, task: Task, force: bool, by: str) -> Task:
     """See ``Control.retry``."""
+    _refuse_newer(task)
     if task.status is Status.PENDING:
         return _unpark(control, task, by)
     if task.status in (Status.CLAIMED, Status.IN_PROGRESS):

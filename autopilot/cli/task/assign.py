@@ -11,6 +11,7 @@ __all__ = ["assignments"]
 
 _OWNED_HINTS = {
     "status": "autopilotctl task retry, cancel: those change it",
+    "schema": "a newer autopilot-core sets it, and takes it back",
     "id": "make a new task with `autopilotctl task create -F`",
 }
 
@@ -35,7 +36,7 @@ def assignments(settings: Sequence[str], unset: Sequence[str]) -> dict[str, Any]
 def _allowed(key: str) -> str:
     from autopilot.taskfile.fields import FIELDS
 
-    if key == "id" or (key in FIELDS and FIELDS[key].owned):
+    if key in ("id", "schema") or (key in FIELDS and FIELDS[key].owned):
         raise UsageError(f"{key!r} is not set by hand", hint=_OWNED_HINTS.get(key, "Autopilot writes it"))
     return key
 

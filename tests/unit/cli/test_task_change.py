@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def test_unset(cli: Cli, write_task: Write) -> None:
         ["--set", "status=done"],
         ["--set", "attempt=9"],
         ["--set", "id=b"],
+        ["--set", "schema=9"],
+        ["--unset", "schema"],
         ["--unset", "result"],
         ["--set", "tags=[x"],
         ["--set", "tags=[[x]]"],
@@ -95,6 +98,34 @@ def test_several_at_once(cli: Cli, write_task: Write) -> None:
         write_task(task_id, TEXT)
     assert cli("task", "cancel", "a", "b", "--wait").out.count("cancelled") == 2
     assert cli("task", "cancel", "a", "zzz").code == 3
+
+
+@pytest.mark.parametrize("command", [["cancel"], ["cancel", "--wait"], ["retry", "--force"]], ids=str)
+def test_one_that_cannot_does_not_stop_the_others(cli: Cli, write_task: Write, command: list[str]) -> None:
+    for task_id in ("x1", "x2"):
+        write_task(task_id, "---\ntitle: T\nnot_before: 2999-01-01T00:00:00Z\n---\n")
+    write_task("a", "---\ntitle: T\nschema: 9\n---\n")
+    write_task("b", "---\ntitle: T\nstatus: " + ("done" if "cancel" in command else "pending") + "\n---\n")
+    said = cli("task", *command, "x1", "a", "b", "x2", "x1", "-o", "name")
+    assert said.out == "x1\nx2\n"
+    assert said.code == 5
+    first, second = (line for line in said.err.splitlines() if line.startswith("error: "))
+    assert "format 9" in first
+    assert "task b is" in second
+
+
+def test_unknown_ids_are_told_before_anything_is_done(cli: Cli, write_task: Write) -> None:
+    path = write_task("a", TEXT)
+    assert cli("task", "cancel", "a", "zzz").code == 3
+    assert path.read_text() == TEXT
+
+
+def test_each_fault_is_an_object_in_json(cli: Cli, write_task: Write) -> None:
+    for task_id in "ab":
+        write_task(task_id, "---\ntitle: T\nstatus: done\n---\n")
+    said = cli("task", "cancel", "a", "b", "-o", "json")
+    assert (said.code, said.data) == (2, [])
+    assert [json.loads(line)["error"]["code"] for line in said.err.splitlines()] == ["transition_refused"] * 2
 
 
 @pytest.mark.parametrize(
