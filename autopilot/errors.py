@@ -15,6 +15,7 @@ __all__ = [
     "BusyError",
     "ConfigError",
     "DeadlineError",
+    "InputError",
     "LeaseLostError",
     "NotFoundError",
     "PluginError",
@@ -120,6 +121,13 @@ class TaskFormatError(AutopilotError):
     def __str__(self) -> str:
         place = ":".join([self.path or "<task>", *(str(n) for n in (self.line, self.column) if n)])
         return f"{place}: {self.message}"
+
+
+class InputError(AutopilotError):
+    """What was handed in on stdin or in a file, and is no task, cannot be used."""
+
+    exit_code = 5
+    default_code = "input_invalid"
 
 
 class BusyError(AutopilotError):

@@ -12,6 +12,7 @@ from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.instants import parse_since, parse_span
 from autopilot.cli.output import Column, print_lines, print_record, print_rows, to_json
 from autopilot.cli.stdout import flush
+from autopilot.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from autopilot.events.channels import Channels
@@ -36,18 +37,38 @@ COLUMNS = (Column("CURSOR", "cursor"), Column("MESSAGE", _text, wide=True))
 def publish(app: App, channel: str, message: str, ttl: str | None) -> None:
     """Send a message to a channel.
 
-    A message of - is read from stdin. Prints the event's id.
+    A message of - is read from stdin. Prints the event's id. What an event cannot hold (some 2 MB) is refused.
     """
     from autopilot.models.wire import dump
 
     seconds = parse_span(ttl, "--ttl", unit="s").total_seconds() if ttl is not None else None
-    text = sys.stdin.read() if message == "-" else message
+    text = _from_stdin() if message == "-" else message
     app.writable()
-    event = _channels(app).publish(channel, text, seconds)
+    try:
+        event = _channels(app).publish(channel, text, seconds)
+    except UsageError as fault:
+        if message == "-" and fault.code == "too_large":
+            raise InputError(fault.message, hint=fault.hint, code=fault.code) from None
+        raise
     if app.format == "table":
         print_lines([event.id])
     else:
         print_record(app.format, dump(event), ())
+
+
+def _from_stdin() -> str:
+    import codecs
+
+    from autopilot.events.encode import MAX_PAYLOAD
+
+    # One byte more than can be a message is refused as one; it may end in the middle of a character.
+    data = sys.stdin.buffer.read(MAX_PAYLOAD + 1)
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=len(data) <= MAX_PAYLOAD)
+    except UnicodeDecodeError as fault:
+        raise InputError(
+            f"byte {fault.start + 1} of stdin is not UTF-8", hint="messages are text; encode other data as base64"
+        ) from None
 
 
 @click.command()

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from autopilot.errors import NotFoundError, UsageError
+from autopilot.events.encode import MAX_PAYLOAD, payload_text
 from autopilot.events.log import EventLog
 from autopilot.events.reader import parse_cursor
 from autopilot.models import Event, EventDraft
@@ -18,6 +19,7 @@ from autopilot.system.durable import ensure_folder, read_file, replace_file
 
 __all__ = ["Channels", "Cursors"]
 
+_PUBLISHED = "message.published"
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
 
@@ -41,7 +43,8 @@ class Channels:
             ttl_s: readers drop the message after so many seconds; None keeps it for good.
 
         Raises:
-            UsageError: the channel's name or the TTL is malformed, or the message is no JSON.
+            UsageError: the channel's name or the TTL is malformed, or the message is no JSON or too long for the
+                log (code ``too_large``).
             StorageError: the disk refuses.
         """
         if ttl_s is not None and not 0 < ttl_s < float("inf"):
@@ -49,7 +52,14 @@ class Channels:
                 f"a TTL of {ttl_s} seconds makes no sense", hint="give a number of seconds above 0, or none"
             )
         payload = {"channel": _checked(channel), "message": message, "ttl_s": ttl_s}
-        return self._log.append([EventDraft(event_type="message.published", payload=payload)])[0]
+        if len(payload_text(_PUBLISHED, payload)) > MAX_PAYLOAD:
+            # The log would cut it: a fact may lose its tail, a message may not.
+            raise UsageError(
+                f"the message is too long: an event holds {MAX_PAYLOAD:,} bytes of JSON",
+                hint="put it into a file, and publish where that is",
+                code="too_large",
+            )
+        return self._log.append([EventDraft(event_type=_PUBLISHED, payload=payload)])[0]
 
     def subscribe(
         self,
@@ -75,7 +85,7 @@ class Channels:
         channel = _checked(channel)
         start = since or "0:0"
         ended = stop if follow else (lambda: True)
-        for record in self._log.follow(start, types="message.published", stop=ended, wait=wait):
+        for record in self._log.follow(start, types=_PUBLISHED, stop=ended, wait=wait):
             event = record.event
             if event.payload.get("channel") == channel and not _expired(event, now or self._clock.now()):
                 yield record.cursor, event.payload.get("message")

@@ -18,12 +18,16 @@ from autopilot.errors import UsageError
 from autopilot.events.types import check_event_type
 from autopilot.system.clock import format_instant, parse_instant
 
-__all__ = ["MAX_LINE", "Encoded", "encode", "seal"]
+__all__ = ["MAX_LINE", "MAX_PAYLOAD", "Encoded", "encode", "payload_text", "seal"]
 
 MAX_LINE = 2 * 1024 * 1024
 """Bytes of one line. A payload that would make it longer is cut, and says so."""
 
 _KEEP = 4096
+# The room left by the other keys is generous: ids and traces are short.
+MAX_PAYLOAD = MAX_LINE - _KEEP
+"""Bytes of a payload, as ``payload_text`` gives it, that is never cut."""
+
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _quote = json.encoder.encode_basestring_ascii
 
@@ -82,7 +86,7 @@ def encode(
     Raises:
         UsageError: the event's type or time is malformed, or its payload is no JSON.
     """
-    written = _payload_text(event_type, payload)
+    written = payload_text(event_type, payload)
     kept = _cut(_redacted(written, redact) if redact else written)
     fields = {
         "id": id,
@@ -103,7 +107,12 @@ def seal(encoded: Encoded, prev: str) -> tuple[bytes, str]:
     return line + b"\n", hashlib.sha256(line).hexdigest()
 
 
-def _payload_text(event_type: str, payload: Mapping[str, Any]) -> str:
+def payload_text(event_type: str, payload: Mapping[str, Any]) -> str:
+    """A payload as it stands in a line, not redacted and not cut.
+
+    Raises:
+        UsageError: it is no JSON.
+    """
     try:
         try:
             return _dumps(dict(payload))
@@ -161,10 +170,9 @@ def _walk(value: Any, redact: Callable[[str], str]) -> Any:
 
 
 def _cut(text: str) -> str:
-    # The room left by the other keys is generous: ids and traces are short.
-    if len(text) <= MAX_LINE - _KEEP:
+    if len(text) <= MAX_PAYLOAD:
         return text
     parts = {key: _dumps(value) for key, value in json.loads(text).items()}
     small = {key: json.loads(part) if len(part) <= _KEEP else {"cut": len(part)} for key, part in parts.items()}
     shorter = _dumps(small)
-    return shorter if len(shorter) <= MAX_LINE - _KEEP else _dumps({"cut": len(text)})
+    return shorter if len(shorter) <= MAX_PAYLOAD else _dumps({"cut": len(text)})

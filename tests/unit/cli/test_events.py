@@ -119,6 +119,22 @@ def test_publish_and_subscribe(cli: Cli, log: Path) -> None:
     assert "two" in cli("events", "subscribe", "news").out
 
 
+@pytest.mark.parametrize("character", ["x", "ü", "\n"])
+def test_a_message_that_no_event_can_hold_is_refused(cli: Cli, project: Path, character: str) -> None:
+    for size in (2_100_000, 5_000_000):
+        data = character.encode() * (size // len(character.encode()))
+        said = cli("events", "publish", "news", "-", "-o", "json", stdin=data)
+        assert (said.code, said.error["code"]) == (5, "too_large")
+        assert "2,093,056 bytes" in said.error["message"]
+    assert cli("events", "subscribe", "news", "-o", "json").data == []
+
+
+def test_a_message_is_text(cli: Cli, project: Path) -> None:
+    said = cli("events", "publish", "news", "-", "-o", "json", stdin=b"ab\xff")
+    assert (said.code, said.error["code"]) == (5, "input_invalid")
+    assert "byte 3" in said.error["message"]
+
+
 def test_an_expired_message_is_not_shown(cli: Cli, project: Path) -> None:
     cli("events", "publish", "news", "short", "--ttl", "0.01s")
     time.sleep(0.05)

@@ -8,6 +8,7 @@ import pytest
 
 from autopilot.errors import NotFoundError, StorageError, UsageError
 from autopilot.events.channels import Channels, Cursors
+from autopilot.events.encode import MAX_PAYLOAD
 from autopilot.models import Event, EventDraft
 from autopilot.system import failpoints
 from autopilot.system.clock import parse_instant
@@ -26,6 +27,16 @@ def test_messages_reach_subscribers_of_their_channel(channels):
     assert event.payload == {"channel": "builds", "message": {"state": "green"}, "ttl_s": None}
     assert [message for _, message in channels.subscribe("builds")] == [{"state": "green"}, [1, "two", None]]
     assert list(channels.subscribe("nobody")) == []
+
+
+def test_the_longest_message_is_whole_and_a_longer_one_is_refused(channels, log):
+    room = MAX_PAYLOAD - len('{"channel":"c","message":"","ttl_s":null}')
+    assert channels.publish("c", "x" * room).payload["message"] == "x" * room
+    for message in ("x" * (room + 1), "ü" * (room // 6 + 1), {"deep": ["x" * room]}):
+        with pytest.raises(UsageError) as refused:
+            channels.publish("c", message)
+        assert refused.value.code == "too_large"
+    assert len(list(log.lines())) == 1
 
 
 def test_a_cursor_goes_on_after_its_message(channels, log):
