@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign import FAST, record
+from tests.mutation.scopes import SCOPES, accept_scopes, listing, wanted_scopes
 from tests.mutation.tree import Mutant, build
 
 HERE = Path(__file__).resolve().parent
@@ -25,15 +26,30 @@ _VERDICTS = "verdicts.ndjson"
 
 
 def main() -> int:
-    """Exit code 1 where fewer than 90 of 100 mutants are found."""
-    scopes = tomllib.loads((HERE / "scopes.toml").read_text(encoding="utf-8"))
-    options = _options(list(scopes))
-    return max(_scope(name, scopes[name], options) for name in options.scopes or scopes)
+    """Exit code 1 where fewer than 90 of 100 mutants are found, or none was tried."""
+    options = _options()
+    if not options.scopes:
+        print(listing())
+        return 0
+    reports = [_scope(name, SCOPES[name], options) for name in options.scopes]
+    codes = [code for code in reports if code is not None]
+    if not codes:
+        print(
+            f"scripts/mutation: no mutant of {' '.join(options.scopes)} was tried: {_why_none(options)}",
+            file=sys.stderr,
+        )
+    return max(codes, default=1)
 
 
-def _options(names: list[str]) -> argparse.Namespace:
+def _why_none(options: argparse.Namespace) -> str:
+    if options.report:
+        return "there are no verdicts yet; run it without --report, or look at --file and --change"
+    return "none is left by --file, --sample and --change"
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/mutation", description=__doc__)
-    parser.add_argument("scopes", nargs="*", metavar="SCOPE", help=f"{', '.join(names)}; all by default")
+    accept_scopes(parser)
     parser.add_argument("--file", default="", help="only files whose path contains this")
     parser.add_argument("--sample", type=int, metavar="N", help="at most N mutants of a file, the same each time")
     parser.add_argument("--change", default="", help="only mutants whose changed lines contain this")
@@ -41,10 +57,13 @@ def _options(names: list[str]) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="try those once more that were not found")
     parser.add_argument("--slow", action="store_true", help="with the scope's slow tests, too")
     parser.add_argument("--report", action="store_true", help="try none; say what is known")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.scopes = wanted_scopes(parser, options.scopes)
+    return options
 
 
-def _scope(name: str, scope: dict[str, Any], options: argparse.Namespace) -> int:
+def _scope(name: str, scope: dict[str, Any], options: argparse.Namespace) -> int | None:
+    """The exit code; None where there is nothing to report."""
     place = REPOSITORY / "build" / "mutation" / name
     # A report must not take the tree away from a run that is on its way.
     tree = place / ("report" if options.report else "tree")
@@ -61,7 +80,7 @@ def _scope(name: str, scope: dict[str, Any], options: argparse.Namespace) -> int
         _run(place, [], tests)  # measures, once for all
         _side_by_side(place, pending, tests, options.jobs)
         known = _known(place, mutants)
-    return _report(name, len(everything), known)
+    return _report(name, len(everything), known) if known else None
 
 
 def _sample(mutants: list[Mutant], size: int | None) -> list[Mutant]:

@@ -7,21 +7,23 @@ import os
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 from tests.campaign import FAST
+from tests.mutation.scopes import SCOPES, accept_scopes, listing, wanted_scopes
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
     """Exit code 1 where a test failed."""
-    scopes = tomllib.loads((HERE / "scopes.toml").read_text(encoding="utf-8"))
     parser = argparse.ArgumentParser(prog="scripts/coverage", description=__doc__)
-    parser.add_argument("scopes", nargs="*", metavar="SCOPE", help=f"{', '.join(scopes)}; all by default")
-    chosen = [scopes[name] for name in parser.parse_args().scopes or scopes]
+    accept_scopes(parser)
+    names = wanted_scopes(parser, parser.parse_args().scopes)
+    if not names:
+        print(listing())
+        return 0
+    chosen = [SCOPES[name] for name in names]
     tests = sorted({path for scope in chosen for kind in ("tests", "slow") for path in scope.get(kind, [])})
     with tempfile.TemporaryDirectory(dir=FAST) as folder:
         environ = {**os.environ, "COVERAGE_FILE": f"{folder}/data", "TMPDIR": folder}
