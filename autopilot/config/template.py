@@ -69,14 +69,22 @@ _TEXT = """\
 #    - .git/info/exclude
 #    - .git/info/grafts
 #    - .git/info/sparse-checkout
-#    - .claude/**
-#    - .codex/**
-#    - .cursor/**
+#    - .gitattributes
+#    - .gitmodules
+#    - .claude/
+#    - .codex/
+#    - .cursor/
+#    - .kimi/
 #    - .mcp.json
 #    - .vscode/**
 #    - AGENTS.md
+#    - AGENTS.override.md
 #    - CLAUDE.md
+#    - CLAUDE.local.md
+#    - .github/actions/**
 #    - .github/workflows/**
+#    - .gitlab-ci.yml
+#    - .pre-commit-config.yaml
 #    - .autopilot/config.yaml
 #  allow_protected_touches: false   # true: a task may change one that it names in touches
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,7 +61,7 @@ def snapshot(
     for start in _starts(patterns):
         for path, place in _links_above(folder, start):
             found[path] = _entry(place)
-        for path, place in _walk(folder, start, os.path.realpath(skip) if skip else ""):
+        for path, place in _walk(folder, start, os.path.realpath(skip) if skip else "", wanted):
             tick()
             if path not in found and wanted.fullmatch(path):
                 found[path] = _entry(place)
@@ -91,7 +92,7 @@ def _only_folders(*entries: Entry | None) -> bool:
 
 
 def _starts(patterns: tuple[str, ...]) -> list[str]:
-    """Where to begin walks: ``""`` for the whole folder, which follows no links and leaves ``.git`` out."""
+    """Where to begin walks: ``""`` for the whole folder, which leaves ``.git`` out."""
     prefixes = {literal_prefix(pattern) or "" for pattern in patterns}
     return sorted(start for start in prefixes if not any(start.startswith(f"{o}/") for o in prefixes if o))
 
@@ -105,24 +106,32 @@ def _links_above(folder: str, start: str) -> Iterator[tuple[str, str]]:
             yield above, os.path.join(folder, above)
 
 
-def _walk(folder: str, start: str, skip: str) -> Iterator[tuple[str, str]]:
+def _walk(folder: str, start: str, skip: str, wanted: re.Pattern[str]) -> Iterator[tuple[str, str]]:
     """Everything at and below ``start``: its name in the workspace, and where it lies."""
     if not start:
-        yield from _below("", folder, {os.path.realpath(folder), skip}, follow=False)
+        for path, item in _below("", folder, {os.path.realpath(folder), skip}, follow=False):
+            yield path, item.path
+            if item.is_symlink() and item.is_dir() and wanted.fullmatch(path):
+                yield from _behind(path, item.path)
         return
     place = _place_of(folder, start)
     if os.path.lexists(place):
         yield start, place
     if os.path.isdir(place):
-        yield from _below(start, place, {os.path.realpath(place)}, follow=True)
+        yield from _behind(start, place)
 
 
-def _below(path: str, place: str, seen: set[str], *, follow: bool) -> Iterator[tuple[str, str]]:
+def _behind(path: str, place: str) -> Iterator[tuple[str, str]]:
+    for inner, item in _below(path, place, {os.path.realpath(place)}, follow=True):
+        yield inner, item.path
+
+
+def _below(path: str, place: str, seen: set[str], *, follow: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
     for item in _items(place):
         if not path and item.name == ".git":
             continue
         inner = f"{path}/{item.name}".lstrip("/")
-        yield inner, item.path
+        yield inner, item
         if item.is_dir(follow_symlinks=follow):
             real = os.path.realpath(item.path)
             if real not in seen:

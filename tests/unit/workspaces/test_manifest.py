@@ -106,12 +106,29 @@ def test_a_folder_that_is_bent_elsewhere_changes_all_that_was_in_it(repo):
     assert {".claude", ".claude/settings.json", ".claude/main.py"} <= set(changed)
 
 
-def test_what_a_linked_folder_leads_to_is_protected_too(repo):
+@pytest.mark.parametrize("folder", [".claude", "docs/.claude"])
+def test_what_a_linked_folder_leads_to_is_protected_too(repo, folder):
     shutil.move(repo / ".claude", repo / "shared")
-    (repo / ".claude").symlink_to("shared")
+    (repo / folder).symlink_to(repo / "shared")
     before = snapshot(str(repo), PROTECTED)
     (repo / "shared/settings.json").write_text('{"allow": "*"}')
-    assert violations(before, snapshot(str(repo), PROTECTED)) == (".claude/settings.json",)
+    assert violations(before, snapshot(str(repo), PROTECTED)) == (f"{folder}/settings.json",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".claude/new.md", "docs/.claude/new.md", ".codex/config.toml", "docs/.cursor/rules/a.mdc", ".kimi/x"),
+        *("CLAUDE.md", "docs/CLAUDE.local.md", "AGENTS.override.md", ".mcp.json", ".vscode/tasks.json"),
+        *(".github/workflows/ci.yml", ".github/actions/mine/action.yml", ".gitlab-ci.yml"),
+        *(".pre-commit-config.yaml", ".gitmodules", "docs/.gitattributes", ".autopilot/config.yaml"),
+    ],
+)
+def test_what_controls_agents_git_and_ci_is_protected_by_default(repo, path):
+    before = snapshot(str(repo), PROTECTED)
+    (repo / path).parent.mkdir(parents=True, exist_ok=True)
+    (repo / path).write_text("mine now")
+    assert violations(before, snapshot(str(repo), PROTECTED)) == (path,)
 
 
 def test_a_link_above_a_protected_path_is_watched(repo):
@@ -126,6 +143,7 @@ def test_a_link_above_a_protected_path_is_watched(repo):
 
 def test_links_in_a_circle_end(repo):
     (repo / ".claude/round").symlink_to("..")
+    (repo / "docs/.claude").symlink_to("..")
     (repo / "src/round").symlink_to(".")
     snapshot(str(repo), PROTECTED)
 
