@@ -165,15 +165,17 @@ def replace_file(
 
 
 def read_file(path: str, *, limit: int = -1) -> bytes:
-    """Read a file without following a symbolic link; at most ``limit`` + 1 bytes where a limit is given.
+    """Read a file without following a symbolic link, or waiting for a pipe; at most ``limit`` + 1 bytes where a
+    limit is given.
 
     Raises:
         FileNotFoundError: it is not there.
         OSError: as ``open`` and ``read`` do; ELOOP for a symbolic link.
     """
-    fd = os.open(path, os.O_RDONLY | _NO_FOLLOW)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)
     with os.fdopen(fd, "rb") as file:
-        return file.read() if limit < 0 else file.read(limit + 1)
+        # A pipe with nothing in it reads as None.
+        return (file.read() if limit < 0 else file.read(limit + 1)) or b""
 
 
 def remove_file(path: str, *, sync: bool = False) -> bool:

@@ -7,8 +7,11 @@ to a file and the second is compared with it as it is made: memory does not grow
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
+from typing import IO
 
 __all__ = ["CAP", "changed_since", "survey"]
 
@@ -31,8 +34,7 @@ def survey(
     Raises:
         OSError: the ledger cannot be written. Unreadable folders of the workspace are left out.
     """
-    fd = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb", buffering=_CHUNK) as file:
+    with _opened(ledger, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb") as file:
         for path, stamp in _stamps(folder, skip):
             file.write(path + _END + stamp + _END)
             tick()
@@ -54,12 +56,21 @@ def changed_since(
     """
     first: list[str] = []
     count = 0
-    with open(ledger, "rb") as file:
+    with _opened(ledger, os.O_RDONLY, "rb") as file:
         for path in _differences(_read(file.read), _stamps(folder, skip), tick):
             count += 1
             if count <= cap:
                 first.append(os.fsdecode(path))
     return tuple(first), count
+
+
+def _opened(ledger: str, flags: int, mode: str) -> IO[bytes]:
+    # O_NONBLOCK: a pipe that an agent put there must not hang the runner.
+    fd = os.open(ledger, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "no regular file", ledger)
+    return os.fdopen(fd, mode, buffering=_CHUNK)
 
 
 def _stamps(folder: str, skip: tuple[str, ...]) -> Iterator[tuple[bytes, bytes]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
 
+from autopilot.system.durable import read_file
 from autopilot.workspaces.globs import literal_prefix, matcher
 
 __all__ = ["Entry", "Manifest", "snapshot", "violations"]
@@ -162,8 +163,8 @@ def _git_folder(folder: str) -> str:
     try:
         with open(place, encoding="utf-8") as file:
             own = os.path.join(folder, file.read(4096).removeprefix("gitdir:").strip())
-        with open(os.path.join(own, "commondir"), encoding="utf-8") as file:
-            return os.path.join(own, file.read(4096).strip())
+        common = read_file(os.path.join(own, "commondir"), limit=4095).decode()
+        return os.path.join(own, common.strip())
     except (OSError, UnicodeDecodeError):
         return place
 

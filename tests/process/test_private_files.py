@@ -78,8 +78,9 @@ def live(use: Use, project: Path) -> None:
     assert "done" in use(project, "task", "status", "good").text
 
 
-def test_under_the_loosest_umask_all_is_private(use: Use, tmp_path: Path) -> None:
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077], ids=oct)
+def test_under_any_umask_of_a_person_all_is_private(use: Use, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
         live(use, tmp_path)
     finally:
@@ -96,7 +97,7 @@ def test_under_the_loosest_umask_all_is_private(use: Use, tmp_path: Path) -> Non
     assert wrong == []
     assert seen > 40, "it has looked at nothing"
     # ... while what the task made has the mode that its user's umask gives.
-    assert stat.S_IMODE((tmp_path / "made.txt").stat().st_mode) == 0o666
+    assert stat.S_IMODE((tmp_path / "made.txt").stat().st_mode) == 0o666 & ~umask
 
 
 # ---------------------------------------------------------------------- links
@@ -112,7 +113,8 @@ FILES = (
     *("state/locks/claim", "state/leases/new.json", "state/leases/new.1.beat", "state/leases/new.cancel"),
     *("state/records/good.json", "state/hold.json", "state/bell", "state/launcher.log"),
     *(f"runs/new/1/{name}" for name in ("task.md", "prompt.md", "stdout.log", "stderr.log", "host.log")),
-    *(f"runs/new/1/{name}" for name in ("transcript.ndjson", "result.json", "tree.json", "verify-1.log")),
+    *(f"runs/new/1/{name}" for name in ("transcript.ndjson", "result.json", "verify-1.log")),
+    *(f"runs/new/1/{name}" for name in ("before.manifest", "changes.json", "reaped.json", "reclaim.json")),
 )
 ALWAYS = {
     "tasks",
@@ -126,7 +128,10 @@ ALWAYS = {
 }
 ALWAYS |= {"state/locks/claim", "state/leases/new.json", "runs/new/1/stdout.log", "state/launcher.log"}
 COMMANDS: tuple[tuple[str, ...], ...] = (
-    ("task", "create", "--id", "new", "--title", "new", "--command", "echo hello", "--verify", "echo verified"),
+    (
+        *("task", "create", "--id", "new", "--title", "new", "--workspace", "repo"),
+        *("--command", "echo hello", "--verify", "echo verified"),
+    ),
     ("dispatch", "tick"),
     ("task", "edit", "good", "--set", "priority=high"),
     ("task", "retry", "good", "--force"),

@@ -198,6 +198,15 @@ def test_reading_follows_no_link_and_stops_at_the_limit(tmp_path):
         read_file(f"{tmp_path}/none")
 
 
+@pytest.mark.timeout(30)
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert read_file(f"{tmp_path}/pipe") == b""
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    assert read_file(f"{tmp_path}/pipe", limit=9) == b""
+    os.close(writer)
+
+
 def test_removing_tells_whether_there_was_something(tmp_path, synced):
     (tmp_path / "a").touch()
     assert remove_file(f"{tmp_path}/a", sync=True) is True

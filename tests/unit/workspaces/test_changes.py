@@ -135,6 +135,16 @@ def test_the_ledger_must_be_writable_and_readable(tree, tmp_path):
         changed(tree)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("plant", [os.mkfifo, lambda ledger: os.symlink("/dev/zero", ledger)])
+def test_what_somebody_put_in_the_ledgers_place_is_refused(tree, plant):
+    work, ledger = tree
+    plant(ledger)
+    for look in (survey, changed_since):
+        with pytest.raises(OSError, match=r"ledger"):
+            look(str(work), ledger)
+
+
 def test_the_caller_is_called_for_every_file(tree):
     work, ledger = tree
     for number in range(5):

@@ -148,6 +148,14 @@ def test_links_in_a_circle_end(repo):
     snapshot(str(repo), PROTECTED)
 
 
+@pytest.mark.timeout(30)
+def test_a_pipe_in_place_of_gits_own_files_is_not_waited_for(repo):
+    shutil.move(repo / ".git", repo / "real-git")
+    (repo / ".git").write_text("gitdir: real-git\n")
+    os.mkfifo(repo / "real-git/commondir")
+    snapshot(str(repo), PROTECTED)
+
+
 def test_a_linked_worktree_shares_its_repositorys_hooks(tmp_path):
     if shutil.which("git") is None:
         pytest.skip("no git")
