@@ -85,6 +85,6 @@ def test_torture_destroys_no_save(style: str, tmp_path: Path) -> None:
 
 
 def few(total: Counter[str]) -> int:
-    """Half a percent, or three of a few. A busy machine stretches the instant between exchange and look, at
+    """One of a thousand, or one. A busy machine stretches the instant between exchange and look, at
     which a person may read, and later save over, what nobody wanted to show."""
-    return max(3, total["edits"] // 200)
+    return max(1, total["edits"] // 1000)

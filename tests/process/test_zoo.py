@@ -33,6 +33,9 @@ NOISY = ("deaf_daemon_flood", "fork_bomb", "respawner", "always_young")
 PLACE = os.environ.get("AUTOPILOT_ZOO_PLACE", "here")
 """Where this process runs: the matrix is run again in other places, once, by another pytest."""
 
+NEARLY_ALL = 0.8
+"""The share of a cage's shapes that must be there for it to count."""
+
 REPEATS = size(1, 3) if PLACE == "here" else 1
 
 GROUPS = {
@@ -148,9 +151,25 @@ def ledger() -> Iterator[Ledger]:
         made.publish("matrix")
 
 
-def run_cell(ending: Ending, name: str, shapes: Sequence[Shape], folder: Path, ledger: Ledger, **more) -> None:
-    """Let shapes out, end their attempts, and look who is left."""
-    deadline_s = 2.0 + size(3, 20) * len(shapes) / 10 if ending.timed else 3600.0
+def run_cell(name: str, shapes: Sequence[Shape], folder: Path, ledger: Ledger, **more) -> None:
+    """Let shapes out, end their attempts, and look who is left.
+
+    An attempt's deadline waits for nobody: where it left too few shapes the time to come out, it is a longer one.
+    """
+    deadline_s = 2.0 + size(3, 20) * len(shapes) / 10 if ENDINGS[name].timed else 3600.0
+    for longer in (1, 3, 9):
+        place = folder / f"{longer} times"
+        ready = let_out_and_end(name, shapes, place, ledger, deadline_s=longer * deadline_s, **more)
+        if ready >= NEARLY_ALL * len(shapes):
+            return
+    raise AssertionError(f"{name}: {ready} of {len(shapes)} shapes were there when they were ended")
+
+
+def let_out_and_end(
+    name: str, shapes: Sequence[Shape], folder: Path, ledger: Ledger, *, deadline_s: float, **more
+) -> int:
+    """How many of the shapes were all there."""
+    ending = ENDINGS[name]
     with cage(folder, shapes, leave=ending.leave, deadline_s=deadline_s, **more) as caged:
         if not ending.timed:
             caged.wait_ready()
@@ -162,9 +181,9 @@ def run_cell(ending: Ending, name: str, shapes: Sequence[Shape], folder: Path, l
         assert {cell.shape.name: cell.left for cell in caged.cells if cell.left} == {}
         assert caged.decoys_hit() == 0, "a stranger of the same name, or with a mark nearly ours, was hit"
         assert caged.outcomes() == {ending.outcome}
-        assert any(cell.ready for cell in caged.cells)
         if name == "runner KILL":
             assert caged.orphans_killed() >= len(shapes)
+        return sum(cell.ready for cell in caged.cells)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +192,7 @@ def run_cell(ending: Ending, name: str, shapes: Sequence[Shape], folder: Path, l
 )
 def test_nobody_survives(name: str, group: str, tmp_path: Path, ledger: Ledger) -> None:
     for number in range(REPEATS):
-        run_cell(ENDINGS[name], name, GROUPS[group], tmp_path / str(number), ledger)
+        run_cell(name, GROUPS[group], tmp_path / str(number), ledger)
 
 
 # ---------------------------------------------------------------------- the same elsewhere
@@ -251,7 +270,7 @@ def narrow() -> Iterator[Path]:
 @pytest.mark.parametrize("name", ENDINGS if FULL else ["cancel", "all three KILL"])
 def test_a_fork_bomb_that_leaves_no_room_is_ended(name: str, narrow: Path, tmp_path: Path) -> None:
     ledger = Ledger()
-    run_cell(ENDINGS[name], name, [SHAPES["fork_bomb"]], tmp_path / "cage", ledger, cgroup=narrow)
+    run_cell(name, [SHAPES["fork_bomb"]], tmp_path / "cage", ledger, cgroup=narrow)
     ledger.publish(f"fork bomb at {MOST_PIDS} pids, {name}")
 
 

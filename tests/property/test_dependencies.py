@@ -129,3 +129,13 @@ def test_ten_thousand_tasks_need_no_recursion_and_ten_times_the_cost_of_a_thousa
             small, large = cost(shape(1_000)), cost(shape(10_000))
         record("T6", f"dependency graph, {shape.__name__}", nodes=10_000, cpu_ms=round(large * 1000, 1))
         assert large <= 10 * 4 * max(small, 1e-4), shape.__name__
+
+
+def test_ten_thousand_tasks_are_taken_in_and_judged_without_recursion() -> None:
+    for shape in (chain, web):
+        graph = {name: (Status.PENDING, needs) for name, needs in shape(10_000).items()}
+        asked = [Task(id=name, title=name, depends_on=graph[name][1]) for name in ("1", "9999")]
+        with little_stack():
+            dependencies = Dependencies(board_of(graph))
+            codes = [refusal.reason.code for task in asked if (refusal := dependencies.refusal(task))]
+        assert codes == ["dependency_cycle" if shape is chain else "dependency_open"] * 2

@@ -45,12 +45,18 @@ def files(tmp_path: Path) -> dict[str, bytes]:
     return made
 
 
-def readable(name: str, text: bytes) -> bool:
+def fault_of(name: str, text: bytes) -> TaskFormatError | None:
     try:
         parse(text, path="t.md", expected_id=name)
-    except TaskFormatError:
-        return False
-    return True
+    except TaskFormatError as fault:
+        return fault
+    return None
+
+
+def place_of(fault: TaskFormatError) -> str:
+    """``line 3:7: ``, or as much of it as the fault has."""
+    numbers = ":".join(str(number) for number in (fault.line, fault.column) if number)
+    return f"line {numbers}: " if numbers else ""
 
 
 @pytest.fixture
@@ -76,6 +82,11 @@ def told_of(control: Control) -> Counter[tuple[str, str]]:
     return Counter((event["trace_id"], event["payload"]["digest"]) for event in events)
 
 
+def lines_told(control: Control) -> dict[str, tuple[int, int]]:
+    events = [json.loads(line.line) for line in control.log.read(types="task.invalid")]
+    return {event["trace_id"]: (event["payload"]["line"], event["payload"]["column"]) for event in events}
+
+
 def test_nothing_is_invisible(
     files: dict[str, bytes],
     control: Control,
@@ -83,11 +94,14 @@ def test_nothing_is_invisible(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broken = {name for name, text in files.items() if not readable(name, text)}
+    faults = {name: fault for name, text in files.items() if (fault := fault_of(name, text))}
+    broken, places = faults.keys(), {name: place_of(fault) for name, fault in faults.items()}
+    assert sum(map(bool, places.values())) > len(broken) / 2
     for _ in range(2):
         Dispatcher(control).tick()
     expected = Counter((name, hashlib.sha256(seen(files[name])).hexdigest()) for name in broken)
     assert told_of(control) == expected, "one event for each content, whoever looks and how often"
+    assert lines_told(control) == {name: (fault.line, fault.column) for name, fault in faults.items()}
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOPILOT_DURABILITY", "process")
@@ -95,14 +109,21 @@ def test_nothing_is_invisible(
     assert sorted(row["id"] for row in rows) == sorted(files)
     invalid = {row["id"]: row for row in rows if row["status"] == "invalid"}
     assert invalid.keys() == broken
-    assert all(row["reason"]["message"] and row["reason"]["hint"] for row in invalid.values())
-    findings = [row for row in say(capfd, "doctor", "-o", "json") if row["check"] == "tasks"]
-    named = {Path(row["detail"].partition(".md:")[0]).name for row in findings if row["status"] == "fail"}
-    assert named == broken
+    assert all(row["reason"]["hint"] for row in invalid.values())
+    assert [name for name, row in invalid.items() if not says(row["reason"]["message"], places[name])] == []
+    found = [row["detail"] for row in say(capfd, "doctor", "-o", "json") if row["check"] == "tasks"]
+    details = {Path(path).name: said for path, _, said in (line.partition(".md: ") for line in found) if said}
+    assert details.keys() == broken
+    assert [name for name, said in details.items() if not says(said, places[name])] == []
 
     for name in broken:
         assert (Path(control.root.tasks) / f"{name}.md").read_bytes() == files[name]
     record("T6", "files in one root", files=len(files), invalid=len(broken), invisible=0)
+
+
+def says(message: str, place: str) -> bool:
+    """Whether it says something, and where."""
+    return message.startswith(place) and len(message) > len(place)
 
 
 def seen(text: bytes) -> bytes:

@@ -327,14 +327,15 @@ def test_retry_needs_force_on_done_and_begins_the_counters_anew(arena: Any) -> N
     assert started(arena.tick()) == [("one", "coder", 2)]
 
 
-def test_a_person_sets_done_back_to_pending_in_the_file(arena: Any) -> None:
+@pytest.mark.parametrize(("outcome", "status"), [("succeeded", "done"), ("failed", "blocked")])
+def test_a_person_sets_done_back_to_pending_in_the_file(arena: Any, outcome: str, status: str) -> None:
     arena.executor("coder")
     arena.task("one", max_attempts=1)
     arena.tick()
-    arena.end("one", "failed")
+    arena.end("one", outcome)
     arena.tick()
-    assert arena.status("one") == "blocked"
-    text = arena.file("one").read_text().replace("status: blocked", "status: pending")
+    assert arena.status("one") == status
+    text = arena.file("one").read_text().replace(f"status: {status}", "status: pending")
     arena.file("one").write_text(text)
     assert started(arena.tick()) == [("one", "coder", 2)]
 
@@ -473,8 +474,17 @@ def test_a_tick_that_ran_out_of_files_forgets_no_task(arena: Any, spare: int) ->
     assert {name: arena.status(name) for name in ("one", "two")} == {"one": "in_progress", "two": "in_progress"}
 
 
-@pytest.mark.parametrize("word", ["cancelled", "done", "blocked"])
-def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(arena: Any, word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "outcome", "status"),
+    [
+        ("cancelled", "needs_input", "blocked"),
+        ("done", "needs_input", "blocked"),
+        ("blocked", "succeeded", "done"),
+    ],
+)
+def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(
+    arena: Any, word: str, outcome: str, status: str
+) -> None:
     arena.executor("coder")
     arena.task("one")
     arena.tick()
@@ -486,9 +496,30 @@ def test_a_persons_word_on_a_running_task_is_recorded_once_and_written_over(aren
     arena.tick()
     told = {event["id"]: event["payload"] for event in arena.events("task.edited")}
     assert list(told.values()) == [{"keys": ["status"], "digest": arena.digest("one")}]
-    arena.end("one", "needs_input")
+    arena.end("one", outcome)
     arena.tick()
-    assert "status: blocked" in arena.file("one").read_text()
+    assert f"status: {status}" in arena.file("one").read_text()
+
+
+def test_a_status_that_there_is_not_is_told_and_left_alone_also_by_the_end(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    theirs = arena.file("one").read_text().replace("status: claimed", "status: wip")
+    arena.file("one").write_text(theirs)
+    arena.tick()
+    arena.tick()
+    (told,) = arena.events("task.invalid")
+    assert (told["payload"]["path"], told["payload"]["line"]) == ("one.md", 5)
+    assert "`status` cannot be 'wip'" in told["payload"]["message"]
+    arena.end("one")
+    arena.tick()
+    arena.tick()
+    assert arena.file("one").read_text() == theirs
+    assert len(arena.events("task.done")) == 1
+    arena.file("one").write_text(theirs.replace("status: wip", "status: claimed"))
+    arena.tick()
+    assert arena.status("one") == "done", "what it came to waited for a file that can be read"
 
 
 def test_an_ended_task_keeps_its_end_when_an_old_text_comes_back(arena: Any) -> None:
@@ -598,9 +629,12 @@ def test_worktrees_and_protected_paths_are_refused_with_a_reason(arena: Any) -> 
     assert arena.status("hooks") == "in_progress"
 
 
-def test_a_task_from_elsewhere_runs_no_shell(arena: Any) -> None:
-    arena.executor("sh", "shell")
-    arena.task("import", command="echo hi", origin="importer")
+@pytest.mark.parametrize(
+    ("executor", "brings"), [(["sh", "shell"], {"command": "echo hi"}), (["agent"], {"verify": ["make"]})]
+)
+def test_a_task_from_elsewhere_runs_no_shell(arena: Any, executor: list[str], brings: dict[str, Any]) -> None:
+    arena.executor(*executor)
+    arena.task("import", origin="importer", **brings)
     arena.tick()
     assert (arena.status("import"), arena.reason("import")) == ("blocked", "origin_not_approved")
     arena.file("import").write_text(arena.file("import").read_text().replace("origin: importer\n", ""))
