@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["overlap", "overlapping"]
 
@@ -24,37 +25,79 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _parts(pattern: str) -> tuple[str, ...]:
-    return tuple(part for part in pattern.split("/") if part not in ("", "."))
-
-
-@functools.lru_cache(maxsize=4096)
-def _parts_meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    if not one or not other:
-        # One names a folder above the other, or both end here: everything below a named folder is meant.
-        return True
-    if one[0] == "**":
-        return _parts_meet(one[1:], other) or _parts_meet(one, other[1:])
-    if other[0] == "**":
-        return _parts_meet(one, other[1:]) or _parts_meet(one[1:], other)
-    return _names_meet(_atoms(one[0]), _atoms(other[0])) and _parts_meet(one[1:], other[1:])
+    return tuple(_atoms(part) for part in pattern.split("/") if part not in ("", "."))
 
 
 def _atoms(part: str) -> str:
     """A name pattern with each character class replaced by ``?``."""
-    result, rest = "", part
-    while rest:
-        end = rest.find("]", 2) if rest[0] == "[" else -1
-        result, rest = (result + "?", rest[end + 1 :]) if end > 0 else (result + rest[0], rest[1:])
-    return result
+    result, at = [], 0
+    while at < len(part):
+        end = part.find("]", at + 2) if part[at] == "[" else -1
+        result.append("?" if end > 0 else part[at])
+        at = max(at, end) + 1
+    return "".join(result)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts_meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    places = _places(other)
+
+    @functools.cache
+    def alike(name: str) -> int:
+        return functools.reduce(operator.or_, (at for its, at in places.items() if _names_meet(name, its)), 0)
+
+    # Where either ends, it names a folder above the other, or the same: everything below a named folder is meant.
+    *passed, last = _together(one, places, "**", alike)
+    return last > 0 or any(reached >> len(other) for reached in passed)
 
 
 @functools.lru_cache(maxsize=4096)
 def _names_meet(one: str, other: str) -> bool:
-    if not one or not other:
-        return not (one + other).strip("*")
-    if one[0] == "*":
-        return _names_meet(one[1:], other) or _names_meet(one, other[1:])
-    if other[0] == "*":
-        return _names_meet(one, other[1:]) or _names_meet(one[1:], other)
-    same = one[0] == other[0] or "?" in (one[0], other[0])
-    return same and _names_meet(one[1:], other[1:])
+    places = _places(other)
+    anything, question = -1, places.get("?", 0)
+    *_, last = _together(
+        one, places, "*", lambda atom: anything if atom == "?" else places.get(atom, 0) | question
+    )
+    return last >> len(other) & 1 > 0
+
+
+def _places(items: Sequence[str]) -> dict[str, int]:
+    """Where each of the items stands, as the bits of a number."""
+    found: dict[str, int] = {}
+    for place, item in enumerate(items):
+        found[item] = found.get(item, 0) | 1 << place
+    return found
+
+
+def _together(
+    one: Sequence[str], places: Mapping[str, int], wild: str, alike: Callable[[str], int]
+) -> Iterator[int]:
+    """Read two patterns along one path: before each item of ``one``, and after its last, the places in the other
+    that can have been reached by then, as the bits of a number.
+
+    Numbers, and no call for each pair of items: a pattern may be as long as a task file.
+
+    Args:
+        places: of the items of the other pattern.
+        wild: the item that stands for any number of things.
+        alike: where the other has an item that goes with this one, when neither is wild.
+    """
+    wilds = places.get(wild, 0)
+    end = functools.reduce(operator.or_, places.values(), 0) + 1
+    reached = _past(wilds, 1)
+    for item in one:
+        yield reached
+        if not reached:
+            return
+        if item == wild:
+            reached = 2 * end - (reached & -reached)
+        else:
+            reached = reached & wilds | (reached & alike(item) & ~wilds & ~end) << 1
+        reached = _past(wilds, reached)
+    yield reached
+
+
+def _past(wilds: int, reached: int) -> int:
+    """These places, and those behind the wild ones among them, which may stand for nothing."""
+    # The carry of a sum runs through a row of ones to the place behind it.
+    return reached | ((reached & wilds) + wilds ^ wilds)
