@@ -24,10 +24,11 @@ from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
 from autopilot.taskfile import parse
 from autopilot.taskfile.merge import same_but_owned
+from autopilot.taskfile.source import MAX_FILE, OWN_BYTES
 
 __all__ = ["LARGEST", "STAGED", "MarkdownFiles", "Text", "invalid", "unreadable"]
 
-LARGEST = 1024 * 1024
+LARGEST = MAX_FILE + OWN_BYTES
 """Bytes of the largest task file that is read."""
 
 STAGED = ".swap"

@@ -15,13 +15,14 @@ import yaml
 from autopilot.errors import TaskFormatError
 from autopilot.taskfile.diagnosis import LINES_HINT, conflict, diagnose, quote_hint, quoted_line
 from autopilot.taskfile.entries import Entry
-from autopilot.taskfile.fields import DATA_KEYS, LINE_KEYS, PROSE_KEYS
+from autopilot.taskfile.fields import DATA_KEYS, LINE_KEYS, OWNED_KEYS, PROSE_KEYS
 from autopilot.taskfile.scalars import TABOO, resolve, shown
 
 __all__ = ["MAX_DEPTH", "MAX_NODES", "Document", "Path", "read"]
 
 MAX_DEPTH = 20
 MAX_NODES = 1000
+"""Keys and values that people may write, and as many again in the keys that Autopilot writes."""
 
 Path = tuple[str | int, ...]
 """The way to a value: keys and list positions from the top."""
@@ -72,7 +73,8 @@ class _Reader:
     def __init__(self, head: str) -> None:
         self.lines = head.split("\n")
         self.loader = _Loader(head)
-        self.nodes = 0
+        self.nodes = {False: 0, True: 0}
+        self.own = False
         self.last = (0, 0)
         self.document_ = Document({}, {}, {})
 
@@ -103,6 +105,7 @@ class _Reader:
     def _top(self) -> None:
         values, entries, _ = self.document_
         while not isinstance(event := self.loader.get_event(), yaml.MappingEndEvent):
+            self.own = isinstance(event, yaml.ScalarEvent) and event.value in OWNED_KEYS
             key = self._key(event, values)
             line, column, colon = self._check_key_line(event)
             value = self.loader.get_event()
@@ -140,8 +143,8 @@ class _Reader:
             raise self._sign(event, "an anchor (`&`)")
         if event.tag is not None:
             raise self._sign(event, "a tag (`!`)")
-        self.nodes += 1
-        if self.nodes > MAX_NODES:
+        self.nodes[self.own] += 1
+        if self.nodes[self.own] > MAX_NODES:
             raise self._fault(event, f"more than {MAX_NODES} keys and values", _TOO_MUCH)
         if depth > MAX_DEPTH:
             raise self._fault(event, f"more than {MAX_DEPTH} levels of nesting", _TOO_MUCH)

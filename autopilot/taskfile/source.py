@@ -6,14 +6,19 @@ import re
 from typing import NamedTuple
 
 from autopilot.errors import TaskFormatError
+from autopilot.taskfile.fields import OWNED_KEYS
 
-__all__ = ["BOM", "MAX_FILE", "MAX_FRONTMATTER", "Source", "place", "split"]
+__all__ = ["BOM", "MAX_FILE", "MAX_FRONTMATTER", "OWN_BYTES", "Source", "place", "split"]
 
 MAX_FILE = 1024 * 1024
-"""Bytes of a whole task file."""
+"""Bytes of a whole task file, as people may write it."""
 
 MAX_FRONTMATTER = 64 * 1024
-"""Bytes between the two ``---`` lines."""
+"""Bytes between the two ``---`` lines, as people may write them."""
+
+OWN_BYTES = 64 * 1024
+"""Bytes that the keys Autopilot writes may add to both: a file that can be read can always take the end of an
+attempt."""
 
 BOM = b"\xef\xbb\xbf"
 _OPENING = re.compile(rb"---[ \t]*(\r?\n)")
@@ -21,6 +26,7 @@ _CLOSING = re.compile(rb"\n---[ \t]*(?:\r?\n|\r?\Z)")
 # All but what YAML allows, and of that what it takes for a line break and nearly nothing else does (U+0085,
 # U+2028, U+2029). As a list of the forbidden: the complement of the allowed takes 9 ms to compile.
 _FORBIDDEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+_OWN_LINES = re.compile(rb"^(?:%b)[ \t]*:.*\n(?:[ \t].*\n)*" % "|".join(OWNED_KEYS).encode(), re.MULTILINE)
 _PLAIN_BYTES = bytes([9, 10, *range(0x20, 0x7F)])
 _START = "begin the file with these three lines:\n---\ntitle: What is to be done\n---"
 
@@ -63,6 +69,8 @@ def split(data: bytes) -> Source:
         begin, crlf = _opening(data, start)
     end, body = _closing(data, begin)
     head = data[begin:end]
+    if len(data) > MAX_FILE or len(head) > MAX_FRONTMATTER:
+        _refuse_excess(data, head)
     text = _decoded(data, head)
     if head.translate(None, _PLAIN_BYTES):
         text = _checked(text)
@@ -78,11 +86,8 @@ def place(data: bytes, offset: int) -> tuple[int, int]:
 
 def _opening(data: bytes, start: int) -> tuple[int, bool]:
     _refuse_encoding(data)
-    if len(data) > MAX_FILE:
-        raise TaskFormatError(
-            f"the file has {len(data)} bytes; a task file may have {MAX_FILE}",
-            hint="keep long material in files of its own, and name their paths in the body",
-        )
+    if len(data) > MAX_FILE + OWN_BYTES:
+        raise _too_large(data)
     if (nul := data.find(b"\0")) >= 0:
         line, column = place(data, nul)
         raise TaskFormatError(
@@ -126,7 +131,7 @@ def _no_frontmatter(text: bytes) -> TaskFormatError:
 
 
 def _closing(data: bytes, begin: int) -> tuple[int, int]:
-    limit = begin + MAX_FRONTMATTER + 3  # what is searched for begins with the last line's end
+    limit = begin + MAX_FRONTMATTER + OWN_BYTES + 3  # what is searched for begins with the last line's end
     found = data.find(b"\n---", begin - 1, limit)
     while found >= 0:
         if data.startswith(b"\n", found + 4):
@@ -136,15 +141,34 @@ def _closing(data: bytes, begin: int) -> tuple[int, int]:
             return found + 1, match.end()
         found = data.find(b"\n---", found + 4, limit)
     if len(data) > limit:
-        raise TaskFormatError(
-            f"the frontmatter is not closed within {MAX_FRONTMATTER} bytes",
-            hint="add a line `---` below the last key; long text belongs below that line",
-            line=1,
-            column=1,
-        )
+        raise _not_closed_in_time()
     raise TaskFormatError(
         "the frontmatter is not closed: there is no second `---` line",
         hint="add a line `---` below the last key",
+        line=1,
+        column=1,
+    )
+
+
+def _refuse_excess(data: bytes, head: bytes) -> None:
+    own = min(OWN_BYTES, sum(len(lines) for lines in _OWN_LINES.findall(head)))
+    if len(data) - own > MAX_FILE:
+        raise _too_large(data)
+    if len(head) - own > MAX_FRONTMATTER:
+        raise _not_closed_in_time()
+
+
+def _too_large(data: bytes) -> TaskFormatError:
+    return TaskFormatError(
+        f"the file has {len(data)} bytes; a task file may have {MAX_FILE}",
+        hint="keep long material in files of its own, and name their paths in the body",
+    )
+
+
+def _not_closed_in_time() -> TaskFormatError:
+    return TaskFormatError(
+        f"the frontmatter is not closed within {MAX_FRONTMATTER} bytes",
+        hint="add a line `---` below the last key; long text belongs below that line",
         line=1,
         column=1,
     )

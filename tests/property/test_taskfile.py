@@ -318,6 +318,27 @@ ENDINGS = st.sampled_from(["lf", "crlf", "bom", "bom crlf"])
 BODIES = st.sampled_from(["", "\n", "body", "body\n", "\nbody\n\n\n", "---\n", "a\r\nb\n", "\u2028\n"])
 
 
+END = {
+    "status": Status.BLOCKED,
+    "attempt": 3,
+    "updated_at": datetime(2026, 11, 22, tzinfo=UTC),
+    "created_at": datetime(2026, 11, 21, tzinfo=UTC),
+    "result": {"outcome": "failed", "reason": {"code": "c", "message": "a: b"}},
+}
+
+
+@runs(300)
+@given(st.one_of(HEADS, PLAIN_HEADS), BODIES, ENDINGS)
+def test_every_task_can_be_told_how_it_ended(head: str, body: str, ending: str) -> None:
+    data = file_of(head, body, ending)
+    try:
+        task = parse(data, expected_id="seed")
+    except TaskFormatError:
+        assume(False)
+    if task.schema == 1:
+        assert parse(edit(data, END), expected_id="seed").status is Status.BLOCKED
+
+
 def file_of(head: str, body: str, ending: str) -> bytes:
     data = f"---\n{head}---\n{body}".encode()
     if "crlf" in ending:

@@ -21,6 +21,7 @@ from autopilot.config.settings import Settings
 from autopilot.dispatcher.control import Control
 from autopilot.dispatcher.tick import Dispatcher
 from autopilot.errors import TaskFormatError
+from autopilot.store.markdown import LARGEST
 from autopilot.taskfile import parse
 from autopilot.testing.stores import FakeClock
 from tests.campaign import record, size
@@ -127,8 +128,8 @@ def says(message: str, place: str) -> bool:
 
 
 def seen(text: bytes) -> bytes:
-    """What is read of a file: one byte more than a task may have."""
-    return text[: 1024 * 1024 + 1]
+    """What is read of a file: one byte more than a task may ever have."""
+    return text[: LARGEST + 1]
 
 
 def test_another_content_is_told_of_again(control: Control) -> None:

@@ -19,6 +19,7 @@ from autopilot.store.layout import Layout
 from autopilot.store.markdown import LARGEST, STAGED, MarkdownFiles
 from autopilot.system import failpoints
 from autopilot.taskfile import edit
+from autopilot.taskfile.source import MAX_FILE
 from autopilot.testing.stores import text_of
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2 and leases")
@@ -156,12 +157,12 @@ def test_a_file_with_another_id_is_invalid(files, layout):
     assert isinstance(files.load("one"), InvalidTask)
 
 
-@pytest.mark.parametrize("size", [LARGEST - 1, LARGEST, LARGEST + 1, LARGEST * 2])
+@pytest.mark.parametrize("size", [MAX_FILE - 1, MAX_FILE, MAX_FILE + 1, LARGEST, LARGEST + 1, LARGEST * 2])
 def test_large_files_are_read_up_to_the_limit(files, layout, size):
     save(path_of(layout), text_of("one").ljust(size, b"x"))
     data = files.read("one").data
     assert len(data) == min(size, LARGEST + 1)
-    assert isinstance(files.load("one"), Task if size <= LARGEST else InvalidTask)
+    assert isinstance(files.load("one"), Task if size <= MAX_FILE else InvalidTask)
 
 
 @pytest.mark.parametrize("size, more", [(5, 5000), (5, LARGEST), (LARGEST - 1, 5)])

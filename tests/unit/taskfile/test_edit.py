@@ -8,6 +8,7 @@ import pytest
 from autopilot.errors import TaskFormatError
 from autopilot.models import Status
 from autopilot.taskfile import OWNED_KEYS, edit, parse, parse_frontmatter
+from autopilot.taskfile.source import MAX_FILE, MAX_FRONTMATTER
 
 NOW = datetime(2026, 11, 22, 9, 14, 3, 123456, tzinfo=UTC)
 
@@ -135,6 +136,7 @@ def test_the_body_may_end_without_a_delimiter_line_end() -> None:
         ({"result": {"": 1}}, "is empty or too long"),
         ({"x": "y" * 70_000}, "not closed within"),
         ({"x": ["y"] * 2_000}, "more than 1000"),
+        ({"result": {"x": ["y"] * 2_000}}, "more than 1000"),
     ],
 )
 def test_values_that_no_file_can_hold_are_refused(values: dict[str, Any], message: str) -> None:
@@ -175,6 +177,31 @@ def test_a_removal_that_would_change_a_neighbour_is_refused() -> None:
     # Without `status`, the indented comment would become the last line of the note.
     with pytest.raises(TaskFormatError, match="would change other keys"):
         edit(b"---\nnote: |\n  x\nstatus: done\n  # c\n---\n", {"status": None})
+
+
+END = {
+    "status": Status.BLOCKED,
+    "attempt": 3,
+    "updated_at": "2026-11-22T09:20:00.000000Z",
+    "created_at": "2026-11-22T09:14:00.000000Z",
+    "result": {"outcome": "failed", "message": "m" * 500, "reason": {"message": "n" * 2_000, "hint": "o" * 2_000}},
+}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"---\ntitle: t\nlist: [" + b"a, " * 994 + b"a]\n---\n",
+        b"---\ntitle: t\n#" + b"x" * (MAX_FRONTMATTER - len(b"title: t\n#\n")) + b"\n---\n",
+        b"---\ntitle: t\n---\n".ljust(MAX_FILE, b"x"),
+    ],
+    ids=["nodes", "frontmatter", "file"],
+)
+def test_the_end_of_an_attempt_fits_into_every_file_that_can_be_read(data: bytes) -> None:
+    parse(data, expected_id="one")
+    done = edit(data, END)
+    assert parse(done, expected_id="one").status is Status.BLOCKED
+    assert edit(edit(done, END), dict.fromkeys(END)) == data
 
 
 def test_owned_keys() -> None:

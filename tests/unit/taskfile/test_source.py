@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from autopilot.errors import TaskFormatError
-from autopilot.taskfile.source import MAX_FILE, MAX_FRONTMATTER, place, split
+from autopilot.taskfile.source import MAX_FILE, MAX_FRONTMATTER, OWN_BYTES, place, split
 
 
 def fault_of(data: bytes) -> TaskFormatError:
@@ -93,6 +93,28 @@ def test_limits_are_exact() -> None:
     whole = b"---\na: b\n---\n"
     assert split(whole + b"x" * (MAX_FILE - len(whole)))
     assert fault_of(whole + b"x" * (MAX_FILE - len(whole) + 1)).hint
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_what_autopilot_writes_has_room_of_its_own(end: bytes) -> None:
+    own = end.join(
+        [b"status: done", b"result:", b"  reason:", b"    message: " + b"y" * 9_000, b"attempt: 7", b""]
+    )
+    theirs = b"#" * (MAX_FRONTMATTER - len(end)) + end
+    start, stop = b"---" + end, b"---" + end
+    assert split(start + own + theirs + stop).end == len(start + own + theirs)
+    assert "not closed within" in fault_of(start + own + b"#" + theirs + stop).message
+    whole = start + own + stop
+    body = b"x" * (MAX_FILE + len(own) - len(whole))
+    assert split(whole + body)
+    assert "a task file may have" in fault_of(whole + body + b"x").message
+
+
+def test_the_room_for_what_autopilot_writes_ends_too() -> None:
+    own = b"result: {a: " + b"y" * OWN_BYTES + b"}\n"
+    theirs = b"#" * (MAX_FRONTMATTER - 14) + b"\n"
+    assert "not closed within" in fault_of(b"---\n" + own + theirs + b"---\n").message
+    assert "may have" in fault_of(b"---\n" + own + b"---\n" + b"x" * MAX_FILE).message
 
 
 @pytest.mark.parametrize(
