@@ -9,7 +9,7 @@ import click
 from autopilot.cli.app import App, common_options, here, pass_app
 from autopilot.cli.executors import COLUMNS, NONE_INSTALLED
 from autopilot.cli.output import print_rows
-from autopilot.errors import AlreadyExistsError
+from autopilot.errors import AlreadyExistsError, SetupError
 
 __all__ = ["init"]
 
@@ -33,6 +33,10 @@ def init(app: App) -> None:
     for name, text in (("config.yaml", default_config_text()), (".gitignore", GITIGNORE.decode())):
         if _write_new(os.path.join(root.folder, name), text):
             app.note(f"wrote {name}")
+    try:
+        app.control.refuse_network()
+    except SetupError as refusal:
+        app.note(f"warning: nothing will be dispatched here: {refusal}; {refusal.hint}")
     rows = app.control.executor_rows(fresh=True)
     if not rows:
         app.note(NONE_INSTALLED)

@@ -40,6 +40,16 @@ def test_reading_works(on_nfs: Any, command: str) -> None:
     assert on_nfs(*command.split()).code == 0
 
 
+def test_init_warns(on_nfs: Any, project: Any) -> None:
+    said = on_nfs("init")
+    assert said.code == 0
+    (warning,) = [line for line in said.err.splitlines() if "nfs4" in line]
+    assert warning.startswith("warning: ")
+    assert "allow_network_fs" in warning
+    (project / ".autopilot" / "config.yaml").write_text("allow_network_fs: true\n")
+    assert "nfs4" not in on_nfs("init").err
+
+
 @pytest.fixture
 def control(on_nfs: Any, project: Any) -> Control:
     """The same root, where the person has allowed it."""
