@@ -87,7 +87,7 @@ def place(data: bytes, offset: int) -> tuple[int, int]:
 def _opening(data: bytes, start: int) -> tuple[int, bool]:
     _refuse_encoding(data)
     if len(data) > MAX_FILE + OWN_BYTES:
-        raise _too_large(data)
+        raise _too_large()
     if (nul := data.find(b"\0")) >= 0:
         line, column = place(data, nul)
         raise TaskFormatError(
@@ -153,14 +153,14 @@ def _closing(data: bytes, begin: int) -> tuple[int, int]:
 def _refuse_excess(data: bytes, head: bytes) -> None:
     own = min(OWN_BYTES, sum(len(lines) for lines in _OWN_LINES.findall(head)))
     if len(data) - own > MAX_FILE:
-        raise _too_large(data)
+        raise _too_large()
     if len(head) - own > MAX_FRONTMATTER:
         raise _not_closed_in_time()
 
 
-def _too_large(data: bytes) -> TaskFormatError:
+def _too_large() -> TaskFormatError:
     return TaskFormatError(
-        f"the file has {len(data)} bytes; a task file may have {MAX_FILE}",
+        f"the file has more than {MAX_FILE:,} bytes; no task file may",
         hint="keep long material in files of its own, and name their paths in the body",
     )
 

@@ -52,7 +52,7 @@ def test_a_file_is_cut_at_its_delimiters(data: bytes, head: str, body: str) -> N
         ("---\na: b\n---\n".encode("utf-16"), "UTF-16", "save it as UTF-8"),
         ("---\na: b\n---\n".encode("utf-16-be"), "UTF-16", "save it as UTF-8"),
         (b"---\n" + b"a: b\n" * 20_000 + b"---\n", f"within {MAX_FRONTMATTER} bytes", "below that line"),
-        (b"---\na: b\n---\n" + b"x" * MAX_FILE, "bytes; a task file may have", "files of its own"),
+        (b"---\na: b\n---\n" + b"x" * MAX_FILE, "more than 1,048,576 bytes", "files of its own"),
     ],
 )
 def test_what_is_no_task_file_is_refused(data: bytes, message: str, hint: str) -> None:
@@ -114,7 +114,7 @@ def test_the_room_for_what_autopilot_writes_ends_too() -> None:
     own = b"result: {a: " + b"y" * OWN_BYTES + b"}\n"
     theirs = b"#" * (MAX_FRONTMATTER - 14) + b"\n"
     assert "not closed within" in fault_of(b"---\n" + own + theirs + b"---\n").message
-    assert "may have" in fault_of(b"---\n" + own + b"---\n" + b"x" * MAX_FILE).message
+    assert "more than" in fault_of(b"---\n" + own + b"---\n" + b"x" * MAX_FILE).message
 
 
 @pytest.mark.parametrize(
