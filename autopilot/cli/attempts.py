@@ -9,7 +9,7 @@ from autopilot.errors import NotFoundError
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
-    from autopilot.models import AttemptResult
+    from autopilot.models import AttemptResult, InvalidTask, Task
 
 __all__ = ["attempt_numbers", "attempt_rows", "last_attempt", "read_result", "run_folder"]
 
@@ -56,15 +56,21 @@ def read_result(control: Control, task_id: str, number: int) -> AttemptResult | 
         return None
 
 
-def attempt_rows(control: Control, task_id: str) -> list[dict[str, Any]]:
+def attempt_rows(control: Control, task: Task | InvalidTask) -> list[dict[str, Any]]:
     """The objects of ``attempts`` in ``task show -o json``, the first attempt first."""
-    lease = control.store.lease(task_id)
+    lease = control.store.lease(task.id)
     running = lease.token if lease is not None and lease.state != "ended" else 0
-    numbers = {*attempt_numbers(control, task_id), *([running] if running else [])}
-    rows = [_row(control, task_id, number, running=number == running) for number in sorted(numbers)]
-    if rows and running:
-        rows[-1]["executor"] = rows[-1]["executor"] or (lease.executor if lease else None)
+    numbers = {*attempt_numbers(control, task.id), *([running] if running else [])}
+    rows = [_row(control, task.id, number, running=number == running) for number in sorted(numbers)]
+    if rows and not rows[-1]["executor"]:
+        rows[-1]["executor"] = lease.executor if running and lease else _last_executor(task, rows[-1]["attempt"])
     return rows
+
+
+def _last_executor(task: Task | InvalidTask, number: int) -> str | None:
+    """Who had an attempt whose runner died without a word, by what its end wrote into the file."""
+    result = getattr(task, "result", None) or {}
+    return result.get("executor") if getattr(task, "attempt", 0) == number else None
 
 
 def last_attempt(control: Control, task_id: str) -> int:

@@ -25,6 +25,7 @@ from autopilot.models import (
     Status,
     Task,
     TaskRecord,
+    Verdict,
 )
 from autopilot.system.clock import format_instant
 
@@ -90,12 +91,15 @@ def judge(result: AttemptResult) -> Outcome:
     outcome = attrs.evolve(told, message=told.message[:_LONGEST_MESSAGE], hint=told.hint[:_LONGEST_MESSAGE])
     if outcome.kind not in _CLAIMS_SUCCESS:
         return outcome
-    failed = [verdict for verdict in result.verdicts if not verdict.ok]
-    if failed:
+    if failed := _failed(result):
         said = "; ".join(f"{verdict.name}: {verdict.detail or 'failed'}" for verdict in failed)
         message = f"verification failed: {said}"[:_LONGEST_MESSAGE]
         return attrs.evolve(outcome, kind=OutcomeKind.FAILED, message=message, host_fault=False)
     return outcome
+
+
+def _failed(result: AttemptResult) -> list[Verdict]:
+    return [verdict for verdict in result.verdicts if not verdict.ok]
 
 
 _FAIL_OVER = frozenset({Next.FAIL_OVER_OR_PARK, Next.FAIL_OVER_OR_BACK_OFF, Next.FAIL_OVER_OR_BLOCK})
@@ -191,7 +195,7 @@ def _next(
     if policy.then is Next.AGAIN:
         return _after_lost(task, spent)
     if policy.uses_attempt or spent.used >= task.max_attempts:
-        return _after_failure(task, spent, judged)
+        return _after_failure(task, spent, judged, unverified=bool(_failed(result)))
     if policy.then is Next.FAIL_OVER_OR_BACK_OFF:
         return _after_outage(spent, judged, now, backoff, onward)
     return _fail_over(task, judged, policy, onward)
@@ -215,11 +219,12 @@ def _after_lost(task: Task, spent: TaskRecord) -> _Step:
     return Status.PENDING, None, None
 
 
-def _after_failure(task: Task, spent: TaskRecord, judged: Outcome) -> _Step:
+def _after_failure(task: Task, spent: TaskRecord, judged: Outcome, *, unverified: bool) -> _Step:
     if spent.used < task.max_attempts:
         return Status.PENDING, None, None
     message = f"{spent.used} of {task.max_attempts} attempts used up; the last: {judged.message or judged.kind}"
-    hint = f"autopilotctl task logs {task.id} shows why; mend it, then: autopilotctl task retry {task.id}"
+    logs = f"autopilotctl task logs {task.id}" + (" --verify" if unverified else "")
+    hint = f"{logs} shows why; mend it, then: autopilotctl task retry {task.id}"
     return _blocked("attempts_exhausted", message, hint)
 
 

@@ -64,7 +64,7 @@ def _invalid(broken: InvalidTask) -> dict[str, Any]:
 
 def _status_gate(control: Control, task: Task) -> Gate:
     if task.status is Status.PENDING:
-        return Gate(name="status", ok=True, detail="pending")
+        return Gate(name="status", ok=True, detail=f"pending{_last_time(task)}")
     if task.status is Status.BLOCKED:
         record = control.store.record(task.id)
         reason = record.reason or reason_of(task)
@@ -81,6 +81,14 @@ def _status_gate(control: Control, task: Task) -> Gate:
         detail=_ended(task),
         hint=f"to run it once more: autopilotctl task retry --force {task.id}",
     )
+
+
+def _last_time(task: Task) -> str:
+    result = task.result or {}
+    if not result.get("outcome"):
+        return ""
+    said = f": {result['message']}" if result.get("message") else ""
+    return f"; attempt {task.attempt} ended as {result['outcome']}{said}"
 
 
 def _held(control: Control, task: Task) -> str:

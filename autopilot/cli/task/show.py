@@ -57,7 +57,7 @@ _MORE = (
 def show(app: App, task_id: str) -> None:
     """Show one task with its text and its attempts."""
     task = find_task(app, task_id)
-    row = {**_full_row(app, task), "attempts": attempt_rows(app.control, task.id)}
+    row = {**_full_row(app, task), "attempts": attempt_rows(app.control, task)}
     print_record(app.format, row, _lines(row))
     if app.format != "table":
         return

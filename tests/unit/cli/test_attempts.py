@@ -43,6 +43,11 @@ def runs(cli: Cli, project: Path) -> Path:
     refused = Verdict(name="make test", ok=False, detail="2 failed")
     (folder / "10" / "result.json").write_text(result(10, OutcomeKind.SUCCEEDED, verdicts=(refused,)))
     (folder / "10" / "stdout.log").write_bytes("grüße\r\n\x1b[31mred\x1b[0m \u202e".encode() + b"\xff\xc3")
+    (folder / "10" / "verify-1.log").write_text("one\n")
+    (folder / "10" / "verify-10.log").write_text("ten\x1b\n")
+    (folder / "10" / "verify-2.log").write_text("two\n")
+    (folder / "10" / "verify-plugins.log").write_text("plugins\n")
+    (folder / "10" / "verify-x.log").write_text("another's\n")
     (folder / "notes.txt").write_text("not an attempt")
     return folder
 
@@ -57,6 +62,16 @@ def test_attempts_in_order(cli: Cli, runs: Path) -> None:
     out = cli("task", "show", "a").out
     assert "$0.50" in out
     assert "lost" in out
+
+
+def test_the_last_attempt_has_its_executor_though_its_runner_died(
+    cli: Cli, write_task: Callable[..., Path]
+) -> None:
+    path = write_task("b", "---\ntitle: T\nattempt: 2\nresult: {executor: local, outcome: lost}\n---\n")
+    for number in "12":
+        (path.parents[1] / "runs" / "b" / number).mkdir(parents=True)
+    attempts = cli("task", "show", "b", "-o", "json").data["attempts"]
+    assert [(one["executor"], one["outcome"]) for one in attempts] == [(None, "lost"), ("local", "lost")]
 
 
 def test_a_damaged_result_counts_as_lost(cli: Cli, runs: Path) -> None:
@@ -91,6 +106,17 @@ def test_an_attempt_without_output(cli: Cli, runs: Path) -> None:
     said = cli("task", "logs", "a", "--attempt", "2")
     assert (said.code, said.out) == (0, "")
     assert "wrote nothing" in said.err
+
+
+def test_what_verifications_wrote(cli: Cli, runs: Path) -> None:
+    assert "task logs a --attempt 10 --verify" in cli("task", "logs", "a").err
+    said = cli("task", "logs", "a", "--verify")
+    assert said.out == "one\ntwo\nten\\x1b\nplugins\n"
+    assert said.err.splitlines()[0] == "==> verify-1.log <=="
+    assert "ten\x1b\n" in cli("task", "logs", "a", "--verify", "--raw").out
+    assert "no verification" in cli("task", "logs", "a", "--verify", "--attempt", "1").err
+    assert "verif" not in cli("task", "logs", "a", "--attempt", "1").err
+    assert cli("task", "logs", "a", "--verify", "--stderr").code == 2
 
 
 def test_an_attempt_that_there_was_not(cli: Cli, runs: Path) -> None:

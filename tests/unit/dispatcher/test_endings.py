@@ -106,6 +106,16 @@ def test_judged_failures_are_tried_again_until_the_attempts_are_used_up(kind: Ou
     assert last.record.reason.code == "attempts_exhausted"
 
 
+def test_the_hint_leads_to_the_log_that_has_the_reason() -> None:
+    spent = TaskRecord(task_id="t", token=6, used=2)
+    refused = end(OutcomeKind.SUCCEEDED, spent, verdicts=(Verdict(name="pytest", ok=False),))
+    assert refused.record.reason is not None
+    assert "autopilotctl task logs t --verify shows why" in refused.record.reason.hint
+    failed = end(OutcomeKind.FAILED, spent)
+    assert failed.record.reason is not None
+    assert "autopilotctl task logs t shows why" in failed.record.reason.hint
+
+
 @pytest.mark.parametrize("kind", [OutcomeKind.NEEDS_INPUT, OutcomeKind.DENIED, OutcomeKind.BUDGET_EXCEEDED])
 def test_questions_block_and_use_an_attempt_without_charging_quality(kind: OutcomeKind) -> None:
     ending = end(kind)

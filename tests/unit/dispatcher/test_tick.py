@@ -13,7 +13,7 @@ import pytest
 
 from autopilot.config.settings import DispatcherSettings, RoutingSettings, TaskSettings
 from autopilot.errors import BusyError, NotFoundError, StorageError, TransitionError
-from autopilot.models import Health, OutcomeKind, Verdict
+from autopilot.models import Health, Outcome, OutcomeKind, Verdict
 from autopilot.store.contract import SlotLimits
 from autopilot.system import locks
 from autopilot.system.clock import format_instant
@@ -694,6 +694,20 @@ def test_why_answers_in_every_state(arena: Any) -> None:
         assert why["reason"]["message"]
     arena.task("free")
     assert arena.control.why("free")["runnable"] is True
+
+
+def test_why_tells_of_a_pending_task_how_its_last_attempt_ended(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    refused = Verdict(name="make test", ok=False, detail="2 failed")
+    arena.report(arena.control.store.lease("one"), Outcome(kind=OutcomeKind.SUCCEEDED), verdicts=(refused,))
+    arena.control.pause("test")
+    arena.tick()
+    assert arena.status("one") == "pending"
+    status = arena.control.why("one")["gates"][0]
+    assert status["ok"] is True
+    assert status["detail"] == "pending; attempt 1 ended as failed: verification failed: make test: 2 failed"
 
 
 def test_waiting_gives_the_outcomes(arena: Any) -> None:
