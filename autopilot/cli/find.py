@@ -121,9 +121,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _near(wanted: str, names: Sequence[str], what: str) -> str:
-    import difflib
+    from autopilot.system.near import did_you_mean
 
-    near = difflib.get_close_matches(wanted, names, n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"`autopilotctl {what} list` shows those there are" if names else f"there are no {what}s yet"
+    otherwise = f"`autopilotctl {what} list` shows those there are" if names else f"there are no {what}s yet"
+    return did_you_mean(wanted, names) or otherwise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 import types
@@ -14,6 +13,7 @@ import attrs
 
 from autopilot.config.node import Node
 from autopilot.errors import ConfigError
+from autopilot.system.near import did_you_mean
 
 __all__ = ["Converter", "check_field", "field_types", "rest_field"]
 
@@ -95,8 +95,7 @@ class Converter:
 
     def _unknown(self, cls: type, name: str, others: Mapping[str, Node], key: str) -> NoReturn:
         known = sorted({field.name for field in attrs.fields(cls)} - {rest_field(cls)})
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        hint = did_you_mean(name, known) or f"known here: {', '.join(known)}"
         self._fail(others[name].line, _join(key, name), "is no setting", hint)
 
     def field(self, cls: type, name: str, node: Node, key: str) -> Any:

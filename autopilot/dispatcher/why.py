@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from autopilot.dispatcher.spec import running_of
 from autopilot.errors import NotFoundError
 from autopilot.models import Decision, Gate, InvalidTask, Lease, LeaseState, Reason, Status, Task
 from autopilot.system.clock import format_instant
+from autopilot.system.near import did_you_mean
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
@@ -165,8 +165,7 @@ def running_now(control: Control) -> list[Running]:
 
 def no_executor(name: str, known: Collection[str]) -> NotFoundError:
     """The error for an executor that is not there, with close names."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"executors here: {', '.join(sorted(known)) or 'none'}"
+    hint = did_you_mean(name, known) or f"executors here: {', '.join(sorted(known)) or 'none'}"
     return NotFoundError(f"there is no executor {name}", hint=hint)
 
 

@@ -44,6 +44,10 @@ class PluginManager:
         call_deadline_s: how long a plugin may take to answer, unless a call says otherwise.
         trials: whether plugins that are new are first tried in a process of their own.
         cache_folder: where trials and the list of plugins are cached; the user's cache folder by default.
+
+    Attributes:
+        offered: names of the executors that plugins supplied when ``executors`` was last asked, those that the
+            config switches off included.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class PluginManager:
         self._load_budget_s = load_budget_s
         self._call_deadline_s = call_deadline_s
         self._worker = Worker()
+        self.offered: frozenset[str] = frozenset()
         self._loader = Loader(
             settings,
             found=found,
@@ -129,9 +134,13 @@ class PluginManager:
             for record in sorted(self._loader.records(), key=lambda one: (one.name, one.ref.distribution))
         ]
 
+    def names(self) -> frozenset[str]:
+        """The names of all plugins that are installed."""
+        return frozenset(record.name for record in self._loader.records())
+
     def unknown_names(self) -> tuple[str, ...]:
         """Names under ``plugins:`` in the config that no plugin has."""
-        known = {record.name for record in self._loader.records()}
+        known = self.names()
         named = {*self._settings.disabled, *self._settings.only, *self._settings.options}
         return tuple(sorted(named - known))
 
@@ -149,6 +158,7 @@ class PluginManager:
         for record, implementation in self._loader.implementers("autopilot_executors"):
             for supplied in self._supplied(record, implementation, options):
                 suppliers.setdefault(supplied.info.name, []).append((record, supplied))
+        self.offered = frozenset(suppliers)
         loaded = {}
         for name, offers in sorted(suppliers.items()):
             rules = settings.get(name)

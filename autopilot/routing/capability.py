@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from autopilot.models import Task
 from autopilot.routing.contender import Contender
+from autopilot.system.near import did_you_mean
 
 __all__ = ["ADAPTERS", "SHELL", "incapacity", "install_hint", "is_shell_only", "unknown_executor_hint"]
 
@@ -75,12 +76,9 @@ def unknown_executor_hint(name: str, known: Iterable[str]) -> str:
     """Names that look alike, or the package that brings the executor."""
     if name in ADAPTERS:
         return f"pip install 'autopilot-core[{ADAPTERS[name]}]', then `autopilotctl task retry` the task"
-    from difflib import get_close_matches
-
     known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(close)}? Mend `executor:` in the task"
+    if guess := did_you_mean(name, known):
+        return f"{guess} Mend `executor:` in the task"
     return f"installed are: {', '.join(known) or 'none'}; mend `executor:` in the task"
 
 

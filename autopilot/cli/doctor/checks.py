@@ -48,11 +48,15 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 def examine(app: App) -> Iterator[Finding]:
-    """Do every check."""
+    """Do every check. A root that cannot be used stops many; why, is told once."""
+    told = set()
     for name, check in CHECKS:
         try:
             yield from check(app)
         except AutopilotError as fault:
+            if fault.message in told:
+                continue
+            told.add(fault.message)
             yield Finding(name, "fail", fault.message, fault.hint)
         except Exception as fault:
             detail = f"this check broke: {type(fault).__name__}: {fault}"

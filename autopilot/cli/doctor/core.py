@@ -8,6 +8,7 @@ from autopilot.cli.app import App
 from autopilot.cli.doctor.finding import Finding, Grade
 from autopilot.cli.executors import NONE_INSTALLED
 from autopilot.cli.plugins import plugin_reports
+from autopilot.system.near import did_you_mean
 
 __all__ = ["check_config", "check_events", "check_executors", "check_hold", "check_plugins", "check_tasks"]
 
@@ -60,7 +61,8 @@ def check_plugins(app: App) -> Iterator[Finding]:
             detail = f"{report.name} ({report.distribution}) is {report.status}: {report.reason}"
             yield Finding("plugins", grade, detail, _plugin_hint(report.name) if grade == "fail" else "")
     for name in app.control.plugins.unknown_names():
-        yield Finding("plugins", "warn", f"the config names {name}, and no such plugin is installed")
+        detail = f"the config names the plugin {name}, and no such plugin is installed"
+        yield Finding("plugins", "warn", detail, did_you_mean(name, app.control.plugins.names()))
     yield Finding("plugins", "ok", ", ".join(report.name for report in reports) or "none")
 
 
@@ -89,6 +91,10 @@ def check_executors(app: App) -> Iterator[Finding]:
     names = sorted(app.control.executors)
     found = {name: app.control.health(name, fresh=True) for name in names}
     usable = any(health.ok for health in found.values())
+    offered = app.control.plugins.offered
+    for name in sorted(app.control.settings.executors.keys() - offered):
+        detail = f"the config has settings for the executor {name}, which no plugin in use brings"
+        yield Finding("executors", "warn", detail, did_you_mean(name, offered))
     if not names:
         yield Finding("executors", "fail", "none is installed, so nothing can run", NONE_INSTALLED)
     for name, health in found.items():

@@ -163,6 +163,27 @@ def test_executors(cli: Cli, healthy: dict[str, Health]) -> None:
     assert "none is installed" in worst(cli, "executors")["detail"]
 
 
+def test_a_name_in_the_config_that_nobody_has(cli: Cli, project: Path) -> None:
+    cli("init")
+    (project / ".autopilot" / "config.yaml").write_text(
+        "executors: {locla: {enabled: false}, local: {enabled: false}}\nplugins: {disabled: [locl]}\n"
+    )
+    rows = [row for row in cli("doctor", "-o", "json").data if "config" in row["detail"]]
+    found = [row for row in rows if row["status"] == "warn"]
+    assert [row["check"] for row in found] == ["plugins", "executors"]
+    assert "locl," in found[0]["detail"]
+    assert "locla," in found[1]["detail"]
+    assert all(row["hint"].startswith("did you mean local") for row in found)
+
+
+def test_a_root_that_cannot_be_used_is_told_once(cli: Cli, project: Path) -> None:
+    (project / "file").write_text("")
+    said = cli("--root", "file", "doctor", "-o", "json")
+    assert said.code == 4
+    failed = [row for row in said.data if row["status"] == "fail"]
+    assert len({row["detail"] for row in failed}) == len(failed)
+
+
 def test_an_executor_s_warning(cli: Cli, healthy: dict[str, Health]) -> None:
     healthy["local"] = Health(ok=True, reason="ready", warning="newer than known")
     assert "newer than known" in worst(cli, "executors")["detail"]

@@ -121,10 +121,10 @@ def test_other_sections_of_plugins_are_options_of_that_plugin(load: Load) -> Non
 @pytest.mark.parametrize(
     ("text", "line", "key", "message", "hint"),
     [
-        ("dispatchr: {}", 1, "dispatchr", "is no setting", "did you mean 'dispatcher'?"),
-        ("dispatcher:\n  max_activ: 3", 2, "dispatcher.max_activ", "is no setting", "did you mean 'max_active'?"),
+        ("dispatchr: {}", 1, "dispatchr", "is no setting", "did you mean dispatcher?"),
+        ("dispatcher:\n  max_activ: 3", 2, "dispatcher.max_activ", "is no setting", "did you mean max_active?"),
         ("limits:\n\n  zzz: 3", 3, "limits.zzz", "is no setting", "known here: beat_s"),
-        ("plugins: {disable: [x]}", 1, "plugins.disable", "is no setting", "did you mean 'disabled'?"),
+        ("plugins: {disable: [x]}", 1, "plugins.disable", "is no setting", "did you mean disabled?"),
         ("executors: {a: {options: {x: 1}}}", 1, "executors.a.options", "is no setting", "straight below"),
         ("dispatcher: [1]", 1, "dispatcher", "must be a section", ""),
         ("- a", 1, "", "must be a section", ""),
