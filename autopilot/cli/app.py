@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,7 +15,16 @@ from autopilot.errors import SetupError
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = ["FORMATS", "App", "common_options", "here", "on_terminal", "pass_app", "root_option"]
+__all__ = [
+    "FORMATS",
+    "App",
+    "common_options",
+    "here",
+    "nameless_options",
+    "on_terminal",
+    "pass_app",
+    "root_option",
+]
 
 FORMATS = ("table", "json", "ndjson", "name")
 
@@ -90,15 +99,23 @@ class App:
 
 def common_options(function: F) -> F:
     """``--root`` and ``-o``; they may stand before or after the command's name."""
-    function = click.option(
+    return root_option(_output_option(FORMATS)(function))
+
+
+def nameless_options(function: F) -> F:
+    """``common_options`` for a command whose data has neither ids nor names: it refuses ``-o name``."""
+    return root_option(_output_option([form for form in FORMATS if form != "name"])(function))
+
+
+def _output_option(forms: Sequence[str]) -> Callable[[F], F]:
+    return click.option(
         "-o",
         "--output",
-        type=click.Choice(FORMATS),
+        type=click.Choice(forms),
         expose_value=False,
         callback=_set_format,
         help="How to print the data.",
-    )(function)
-    return root_option(function)
+    )
 
 
 def root_option(function: F) -> F:
@@ -112,10 +129,11 @@ def root_option(function: F) -> F:
     )(function)
 
 
-def _set_format(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+def _set_format(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     app = ctx.find_object(App)
-    if value is not None and app is not None:
-        app.format = value
+    if app is not None:
+        # One that stood before the command's name has not been held against what this command prints.
+        app.format = parameter.type.convert(value or app.format, parameter, ctx)
 
 
 def _set_root(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:

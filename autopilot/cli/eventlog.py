@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.app import App, common_options, nameless_options, pass_app
 from autopilot.cli.find import complete_ids, pick
 from autopilot.cli.instants import parse_since, parse_span
 from autopilot.cli.numbers import COUNT
@@ -83,7 +83,7 @@ def tail(
 
 @click.command()
 @click.option("--anchor", metavar="EVENTS:DIGEST", help="The head of an earlier verify, noted in another place.")
-@common_options
+@nameless_options
 @pass_app
 def verify(app: App, anchor: str | None) -> int:
     """Check the hash chain of the whole log.
@@ -96,7 +96,7 @@ def verify(app: App, anchor: str | None) -> int:
 
     report = app.control.log.verify(None if anchor is None else Anchor.parse(anchor))
     row = dump(report)
-    print_record(app.format, row, _verdict(report), name="ok")
+    print_record(app.format, row, _verdict(report))
     return 0 if report.ok else 1
 
 
@@ -110,7 +110,7 @@ def _verdict(report: VerifyReport) -> Iterator[tuple[str, object]]:
 
 @click.command()
 @click.option("--older-than", metavar="SPAN", help="Delete what is older: 30d, 12w; else the config's retention.")
-@common_options
+@nameless_options
 @pass_app
 def gc(app: App, older_than: str | None) -> None:
     """Delete old segments of the log, whole.
@@ -128,7 +128,7 @@ def gc(app: App, older_than: str | None) -> None:
 
     report = app.writable().log.gc(older_than_days=days)
     row: dict[str, Any] = dump(report)
-    print_record(app.format, row, row.items(), name="events")
+    print_record(app.format, row, row.items())
 
 
 def _whole_id(app: App, task: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from autopilot.cli.app import App, common_options, pass_app
+from autopilot.cli.app import App, nameless_options, pass_app
 from autopilot.cli.output import Column, print_lines, print_record, print_rows
 
 __all__ = ["stats"]
@@ -23,7 +23,7 @@ FIGURES = (
 
 
 @click.command()
-@common_options
+@nameless_options
 @pass_app
 def stats(app: App) -> None:
     """Show what the executors achieved.
@@ -33,7 +33,7 @@ def stats(app: App) -> None:
     """
     answer = app.control.stats()
     if app.format != "table":
-        print_record(app.format, answer, (), name="tasks")
+        print_record(app.format, answer, ())
         return
     counts = [{"status": status, "count": count} for status, count in answer["tasks"].items()]
     print_rows("table", counts, TASKS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from autopilot.cli.main import cli
-from autopilot.cli.reference import MARKER, markdown, renew
+from autopilot.cli.reference import MARKER, _walk, markdown, renew
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 RENEW = "python -m autopilot.cli.reference docs/reference/command-line.md"
@@ -35,3 +37,35 @@ def test_renewing_keeps_what_people_wrote(tmp_path: Path) -> None:
 )
 def test_commands_have_their_section(heading: str) -> None:
     assert f"\n### `{heading}`\n" in markdown()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("output", "Without `-o` are {}:"),
+        ("root", "without `--root` are {}."),
+        ("name", "`-o name` has no meaning for {}:"),
+    ],
+)
+def test_the_page_says_which_commands_are_without_a_common_option(option: str, sentence: str) -> None:
+    assert sentence.format(_listed(sorted(_without(option)))) in PAGE.read_text(encoding="utf-8").replace(
+        "\n", " "
+    )
+
+
+def _without(option: str) -> Iterator[str]:
+    for path, command in _walk(cli, ()):
+        options = {one.name: one for one in command.params}
+        if option == "name" and "output" in options:
+            kinds = options["output"].type
+            assert isinstance(kinds, click.Choice)
+            missing = "name" not in kinds.choices
+        else:
+            missing = option in ("output", "root") and option not in options
+        if missing:
+            yield " ".join(path)
+
+
+def _listed(names: list[str]) -> str:
+    words = [f"`{name}`" for name in names]
+    return f"{', '.join(words[:-1])} and {words[-1]}"

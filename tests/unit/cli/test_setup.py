@@ -122,6 +122,18 @@ def test_pause_resume_drain(cli: Cli, project: Path) -> None:
     assert asked == ["dispatcher.paused", "dispatcher.resumed", "dispatcher.drained"]
 
 
+@pytest.mark.parametrize(
+    "command", [["stats"], ["events", "verify"], ["events", "gc", "--older-than", "1d"]], ids=str
+)
+def test_what_has_no_names_refuses_to_print_them(cli: Cli, project: Path, command: list[str]) -> None:
+    for arguments in (["-o", "name", *command], [*command, "-o", "name"]):
+        said = cli(*arguments)
+        assert (said.code, said.out) == (2, "")
+        assert "'name' is not one of 'table', 'json', 'ndjson'" in said.err
+    assert cli("-o", "json", *command).data
+    assert cli("-o", "name", *command, "-o", "json").data
+
+
 def test_a_root_that_others_may_write_is_refused(cli: Cli, project: Path) -> None:
     cli("init")
     (project / ".autopilot").chmod(0o777)
