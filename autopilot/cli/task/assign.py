@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from autopilot.errors import UsageError
 
-__all__ = ["assignments"]
+__all__ = ["assignments", "remarks"]
 
 _OWNED_HINTS = {
     "status": "autopilotctl task retry, cancel: those change it",
@@ -29,8 +29,23 @@ def assignments(settings: Sequence[str], unset: Sequence[str]) -> dict[str, Any]
             raise UsageError(
                 f"--set {text!r}: a key and a value are wanted", hint="for example: --set priority=high"
             )
+        if key.strip() == "body":
+            raise UsageError(
+                "`body` is no key: it is the text below the frontmatter",
+                hint="`autopilotctl task edit ID` without --set opens the whole file in your editor",
+            )
         values[_allowed(key.strip())] = _value(key.strip(), value)
     return {**values, **{_allowed(key): None for key in unset}}
+
+
+def remarks(values: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence about each key that is set and that no task has: it may be a plugin's, or mistyped."""
+    from autopilot.system.near import did_you_mean
+    from autopilot.taskfile.fields import FIELDS
+
+    for key in (key for key, value in values.items() if value is not None and key not in FIELDS):
+        guess = did_you_mean(key, [*FIELDS, "body"])
+        yield f"`{key}` is no key of a task, and is kept for plugins" + (f"; {guess}" if guess else "")
 
 
 def _allowed(key: str) -> str:

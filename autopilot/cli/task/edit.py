@@ -37,7 +37,7 @@ def edit(app: App, *, task_id: str, settings: tuple[str, ...], unset: tuple[str,
 
 
 def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Sequence[str]) -> Task:
-    from autopilot.cli.task.assign import assignments
+    from autopilot.cli.task.assign import assignments, remarks
     from autopilot.models import InvalidTask
 
     app.control.refuse_network()
@@ -49,6 +49,8 @@ def _set(app: App, task: Task | InvalidTask, settings: Sequence[str], unset: Seq
             fault.path = task.path
             raise
         raise UsageError(fault.message, hint=fault.hint) from None
+    for remark in remarks(values):
+        app.note(remark)
     app.control.store.notify()
     return changed
 

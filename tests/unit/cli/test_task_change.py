@@ -44,6 +44,7 @@ def test_unset(cli: Cli, write_task: Write) -> None:
         ["--set", "schema=9"],
         ["--unset", "schema"],
         ["--unset", "result"],
+        ["--set", "body=x"],
         ["--set", "tags=[x"],
         ["--set", "tags=[[x]]"],
         ["--set", "max_attempts=many"],
@@ -55,6 +56,17 @@ def test_bad_values_are_usage_and_change_nothing(cli: Cli, write_task: Write, ar
     path = write_task("a", TEXT)
     assert cli("task", "edit", "a", *arguments).code == 2
     assert path.read_text() == TEXT
+
+
+def test_a_key_that_no_task_has_is_kept_and_told(cli: Cli, write_task: Write) -> None:
+    path = write_task("a", TEXT)
+    said = cli("task", "edit", "a", "--set", "boddy=x", "--set", "a b=foo", "--set", "title=U", "--unset", "mood")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "`boddy` is no key of a task, and is kept for plugins; did you mean body?",
+        "`a b` is no key of a task, and is kept for plugins",
+    ]
+    assert "boddy: x\na b: foo\n" in path.read_text()
 
 
 def test_a_broken_file_is_5(cli: Cli, write_task: Write) -> None:
