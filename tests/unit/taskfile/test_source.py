@@ -107,7 +107,7 @@ def test_what_autopilot_writes_has_room_of_its_own(end: bytes) -> None:
     whole = start + own + stop
     body = b"x" * (MAX_FILE + len(own) - len(whole))
     assert split(whole + body)
-    assert "a task file may have" in fault_of(whole + body + b"x").message
+    assert "more than 1,048,576 bytes" in fault_of(whole + body + b"x").message
 
 
 def test_the_room_for_what_autopilot_writes_ends_too() -> None:
