@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from autopilot.cli.app import App, nameless_options, pass_app
+from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.output import Column, print_lines, print_record, print_rows
 
 __all__ = ["stats"]
@@ -23,15 +23,18 @@ FIGURES = (
 
 
 @click.command()
-@nameless_options
+@common_options
 @pass_app
 def stats(app: App) -> None:
     """Show what the executors achieved.
 
     Runs and successes are discounted: old ones count less. EXPECTED is the chance of success that routing
-    reckons with.
+    reckons with. With -o name: the executors that achieved something.
     """
     answer = app.control.stats()
+    if app.format == "name":
+        print_lines(dict.fromkeys(row["executor"] for row in answer["executors"]))
+        return
     if app.format != "table":
         print_record(app.format, answer, ())
         return

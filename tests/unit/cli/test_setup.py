@@ -122,9 +122,14 @@ def test_pause_resume_drain(cli: Cli, project: Path) -> None:
     assert asked == ["dispatcher.paused", "dispatcher.resumed", "dispatcher.drained"]
 
 
-@pytest.mark.parametrize(
-    "command", [["stats"], ["events", "verify"], ["events", "gc", "--older-than", "1d"]], ids=str
-)
+def test_the_names_of_the_figures_are_the_executors(cli: Cli, project: Path) -> None:
+    cli("task", "create", "--id", "a", "--title", "A", "--command", "true")
+    assert cli("stats", "-o", "name").out == ""
+    cli("dispatch", "tick")
+    assert cli("stats", "-o", "name").out == "local\n"
+
+
+@pytest.mark.parametrize("command", [["events", "verify"], ["events", "gc", "--older-than", "1d"]], ids=str)
 def test_what_has_no_names_refuses_to_print_them(cli: Cli, project: Path, command: list[str]) -> None:
     for arguments in (["-o", "name", *command], [*command, "-o", "name"]):
         said = cli(*arguments)
