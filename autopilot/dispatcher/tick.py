@@ -16,7 +16,7 @@ from autopilot.dispatcher.reports import Started, TickReport, started_by
 from autopilot.dispatcher.routes import route_class
 from autopilot.dispatcher.spec import protected_touch, running_of, workdir_of
 from autopilot.dispatcher.starting import Starter
-from autopilot.errors import BusyError, NotFoundError
+from autopilot.errors import BusyError, NotFoundError, TaskFormatError
 from autopilot.models import (
     AttemptResult,
     Decision,
@@ -69,7 +69,7 @@ class Dispatcher:
         self._outcomes: dict[tuple[str, int], str] = {}
         self._starter = Starter(control, self._me)
         self._begun = False
-        self._busy: list[str] = []
+        self._busy: dict[str, str] = {}
         self._told_busy: frozenset[str] = frozenset()
         # Classes of tasks that nobody can take at this moment: one of each is judged, the others need not be.
         self._stuck: set[tuple[Any, ...]] = set()
@@ -118,9 +118,10 @@ class Dispatcher:
         return TickReport(started=started, adopted=tuple(adopted), notes=(*notes, *self._news_of_waiting()))
 
     def _news_of_waiting(self) -> tuple[str, ...]:
-        """What somebody keeps this tick from doing, unless the last tick said so already."""
-        busy = dict.fromkeys((*self._reconciler.busy, *self._busy))
-        told, self._told_busy, self._busy = self._told_busy, frozenset(busy), []
+        """What this tick was kept from doing, unless the last tick said so already."""
+        self._busy = {task_id: why for task_id, why in self._busy.items() if task_id in self._board.tasks}
+        busy = dict.fromkeys((*self._reconciler.busy, *self._busy.values(), *self._store.faults()))
+        told, self._told_busy = self._told_busy, frozenset(busy)
         return tuple(message for message in busy if message not in told)
 
     def _begin(self, dry_run: bool) -> None:
@@ -231,7 +232,7 @@ class Dispatcher:
         task = self._read(summary.id)
         if task is None:
             # A file that was away for an instant and is as it was before is no change that would wake it.
-            self._board.sleep(summary.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
+            self._try_again_soon(summary.id)
             return None
         if task.status not in (Status.PENDING, Status.BLOCKED):
             return None
@@ -260,16 +261,19 @@ class Dispatcher:
         return self._start(task, decision)
 
     def _start(self, task: Task, decision: Decision) -> Started | None:
+        # What was said of it holds until it is tried again, so that it is said once.
+        self._busy.pop(task.id, None)
         try:
             lease = self._starter.claim(task, decision, self._max_active)
         except BusyError as busy:
             if busy.code == "no_slot":
                 self._board.sleep(task.id, (ENDED,))
             else:
-                self._busy += [busy.message] if busy.code == "busy" else []
-                self._board.sleep(task.id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
+                self._busy |= {task.id: busy.message} if busy.code == "busy" else {}
+                self._try_again_soon(task.id)
             return None
-        except NotFoundError:
+        except (NotFoundError, TaskFormatError):
+            self._try_again_soon(task.id)
             return None
         self._running[task.id, lease.token] = self._as_running(task, lease.executor)
         # What was just claimed may be the one attempt that a half-open breaker lets through.
@@ -278,6 +282,9 @@ class Dispatcher:
             return None
         started = self._mine[task.id, lease.token] = started_by(decision, lease.token)
         return started
+
+    def _try_again_soon(self, task_id: str) -> None:
+        self._board.sleep(task_id, until=self._clock.now().timestamp() + _BUSY_AGAIN_S)
 
     def _class_of(self, task: Task) -> tuple[Any, ...]:
         # One object for each class: 100,000 tasks that wait must not keep 100,000 equal ones alive.

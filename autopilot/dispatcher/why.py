@@ -12,7 +12,7 @@ import attrs
 
 from autopilot.dispatcher.gates import Refusal, Running
 from autopilot.dispatcher.spec import running_of
-from autopilot.errors import NotFoundError
+from autopilot.errors import AutopilotError, NotFoundError
 from autopilot.models import Decision, Gate, InvalidTask, Lease, LeaseState, Reason, Status, Task
 from autopilot.system.clock import format_instant
 from autopilot.system.near import did_you_mean
@@ -119,7 +119,7 @@ def _judge(control: Control, task: Task) -> tuple[list[Gate], Decision]:
     dispatcher = Dispatcher(control)
     dispatcher.look()
     record = control.store.record(task.id)
-    gates = [_hold_gate(hold)]
+    gates = [_hold_gate(hold), _file_gate(control, task)]
     for name, refusal in dispatcher.gates(task, record):
         gates.append(_gate(name, refusal))
     decision = control.decide(task)
@@ -144,6 +144,14 @@ def _hold_gate(hold: Any) -> Gate:
         detail=str(hold),
         hint="autopilotctl dispatch resume",
     )
+
+
+def _file_gate(control: Control, task: Task) -> Gate:
+    try:
+        control.store.check_file(task.id)
+    except AutopilotError as fault:
+        return Gate(name="file", ok=False, detail=fault.message, hint=fault.hint)
+    return Gate(name="file", ok=True)
 
 
 def _gate(name: str, refusal: Refusal | None) -> Gate:

@@ -147,6 +147,18 @@ class Store(abc.ABC):
             BusyError: the file changed since.
         """
 
+    def check_file(self, task_id: str) -> None:  # noqa: B027 - a store without files has nothing to refuse
+        """Refuse what keeps this task from being claimed, or its end from being written, in its file.
+
+        Raises:
+            BusyError: somebody has it open for writing.
+            NotFoundError, StorageError, TaskFormatError: as it was read.
+        """
+
+    def faults(self) -> list[str]:
+        """What could not be read or written since the last call, in sentences for people, each told once."""
+        return []
+
     # ------------------------------------------------------------------ watching
 
     @abc.abstractmethod
@@ -198,8 +210,10 @@ class Store(abc.ABC):
 
         Raises:
             BusyError: somebody holds it, it is not pending any more, the file changed, or no slot is free
-                (``code``: ``held``, ``not_pending``, ``changed``, ``no_slot``).
+                (``code``: ``held``, ``not_pending``, ``changed``, ``no_slot``); somebody is writing the file, or
+                the last end could not be written into it yet (``busy``).
             NotFoundError: the file is gone.
+            TaskFormatError: it cannot be read as a task any more.
             StorageError: the disk refuses, also for the events: then the claim is undone before it returns.
         """
 

@@ -18,7 +18,6 @@ import attrs
 from autopilot.errors import (
     AlreadyExistsError,
     AutopilotError,
-    BusyError,
     LeaseLostError,
     TaskFormatError,
 )
@@ -41,13 +40,12 @@ from autopilot.store.contract import Changes, Publish, SlotLimits, Store
 from autopilot.store.eyes import Eyes
 from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
-from autopilot.store.markdown import MarkdownFiles
+from autopilot.store.markdown import MarkdownFiles, Text
 from autopilot.store.projection import Projector
 from autopilot.store.results import read_result, write_result
 from autopilot.store.scan import Scanner
 from autopilot.store.storelocks import StoreLocks
 from autopilot.system.clock import Clock, SystemClock, format_instant
-from autopilot.system.durable import storage_error
 from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity, identify
 from autopilot.taskfile import edit, parse
@@ -87,7 +85,7 @@ class FileStore(Store):
         self._leases = LeaseFiles(self._layout, sync=sync, faults=self._note, kept=self._tell_kept)
         self._locks = StoreLocks(self._layout)
         self._eyes = Eyes(self._layout, watch=watch)
-        self._scanner = Scanner(self._layout, self._files, self._leases, self._eyes)
+        self._scanner = Scanner(self._layout, self._files, self._leases, self._eyes, faults=self._note)
         self._projector = Projector(
             self._layout,
             self._files,
@@ -116,7 +114,7 @@ class FileStore(Store):
             self._publish([event])
 
     def faults(self) -> list[str]:
-        """The last sentences about files that could not be read or had to be set aside, each told once."""
+        """The last sentences about what could not be read or written, or had to be set aside, each told once."""
         faults, self._faults = self._faults, []
         return faults
 
@@ -208,6 +206,10 @@ class FileStore(Store):
 
         if digest and hashlib.sha256(data).hexdigest() != digest:
             raise protocol.changed(task_id)
+
+    def check_file(self, task_id: str) -> None:
+        """Refuse what keeps a task from moving in its file; see ``Store.check_file``."""
+        self._quiet(task_id)
 
     def _load(self, task_id: str) -> Task | InvalidTask:
         try:
@@ -322,18 +324,17 @@ class FileStore(Store):
 
     def _claimable(self, task_id: str, digest: str) -> tuple[Task, bytes, datetime | None]:
         lease = self._settled(task_id)
-        try:
-            text = self._files.read(task_id, watch=True)
-        except FileNotFoundError:
-            raise protocol.missing(task_id) from None
-        except OSError as fault:
-            raise storage_error(fault, self._layout.task(task_id)) from fault
-        if text.busy:
-            raise BusyError(f"the file of task {task_id} is open for writing elsewhere", code="changed")
-        task = parse(text.data, path=self._layout.task(task_id), expected_id=task_id)
+        text, task = self._quiet(task_id)
         protocol.check_claimable(task, lease, digest)
         born = None if task.created_at else datetime.fromtimestamp(text.status.st_mtime, UTC)
         return task, text.data, born
+
+    def _quiet(self, task_id: str) -> tuple[Text, Task]:
+        try:
+            text = self._files.quiet(task_id)
+        except FileNotFoundError:
+            raise protocol.missing(task_id) from None
+        return text, parse(text.data, path=self._layout.task(task_id), expected_id=task_id)
 
     def _settled(self, task_id: str) -> Lease | None:
         """The task's lease, after whatever a crash left of it has been finished."""

@@ -26,7 +26,7 @@ from autopilot.taskfile import parse
 from autopilot.taskfile.merge import same_but_owned
 from autopilot.taskfile.source import MAX_FILE, OWN_BYTES
 
-__all__ = ["LARGEST", "STAGED", "MarkdownFiles", "Text", "invalid", "unreadable"]
+__all__ = ["LARGEST", "STAGED", "MarkdownFiles", "Text", "being_saved", "invalid", "unreadable"]
 
 LARGEST = MAX_FILE + OWN_BYTES
 """Bytes of the largest task file that is read."""
@@ -72,6 +72,25 @@ class MarkdownFiles:
             StorageError: nothing can be read at this moment.
         """
         return _read(self._layout.task(task_id), watch)
+
+    def quiet(self, task_id: str) -> Text:
+        """Read a task file that nobody is writing.
+
+        Raises:
+            FileNotFoundError, OSError: as ``read``.
+            BusyError: somebody has it open for writing.
+            StorageError: it cannot be read.
+        """
+        path = self._layout.task(task_id)
+        try:
+            text = _read(path, True)
+        except FileNotFoundError:
+            raise
+        except OSError as fault:
+            raise storage_error(fault, path, "read") from fault
+        if text.busy:
+            raise being_saved(task_id)
+        return text
 
     def load(self, task_id: str) -> Task | InvalidTask:
         """Read a task file as a task.
@@ -137,7 +156,7 @@ class MarkdownFiles:
         """
         path = self._layout.task(task_id)
         for _ in range(_TRIES):
-            before = self._read_quiet(path)
+            before = self.quiet(task_id)
             new = change(before.data)
             if new == before.data:
                 return new
@@ -152,19 +171,6 @@ class MarkdownFiles:
                 failpoint(f"{point}.done")
                 return new
         raise BusyError(f"{path} is being saved again and again", hint="try again later")
-
-    def _read_quiet(self, path: str) -> Text:
-        try:
-            text = _read(path, True)
-        except FileNotFoundError:
-            raise
-        except OSError as fault:
-            raise storage_error(fault, path) from fault
-        if text.busy:
-            raise BusyError(
-                f"{path} is open for writing in another program", hint="close it there", code="changed"
-            )
-        return text
 
     def _swap(self, task_id: str, before: Text, new: bytes, point: str) -> bool:
         path = self._layout.task(task_id)
@@ -249,6 +255,11 @@ class MarkdownFiles:
             return same_but_owned(current, data)
         except TaskFormatError:
             return False
+
+
+def being_saved(task_id: str) -> BusyError:
+    """Somebody has a file open for writing: what it says now may be half of what they mean."""
+    return BusyError(f"the file of task {task_id} is open for writing elsewhere", hint="close it there")
 
 
 def unreadable(task_id: str, path: str, fault: OSError) -> InvalidTask:

@@ -351,7 +351,7 @@ class MemoryStore(Store):
         try:
             task = self._valid(lease.task_id)
             values = protocol.markdown_values(lease, task)
-            self._root.texts[lease.task_id] = edit(self._root.texts[lease.task_id], values)
+            self._root.texts[lease.task_id], _ = protocol.projected(self._root.texts[lease.task_id], values)
         except NotFoundError:
             return True
         except TaskFormatError:

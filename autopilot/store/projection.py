@@ -7,8 +7,9 @@ in an editor, a full disk) is tried again by the next ``Store.project``.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from autopilot.errors import AutopilotError, UsageError
 from autopilot.models import Event, InvalidTask, Lease, LeaseState, Task
@@ -20,7 +21,7 @@ from autopilot.store.markdown import MarkdownFiles
 from autopilot.system.clock import Clock
 from autopilot.system.failpoints import failpoint
 from autopilot.system.processes import ProcessIdentity, is_alive
-from autopilot.taskfile import edit, parse
+from autopilot.taskfile import parse
 
 __all__ = ["Projector"]
 
@@ -161,7 +162,7 @@ class Projector:
             values = protocol.markdown_values(lease, task, again=point == _AGAIN)
             if values and born is not None:
                 values["created_at"] = born
-            return edit(data, values) if values else data
+            return self._projected(lease.task_id, data, values) if values else data
 
         try:
             return self._files.rewrite(lease.task_id, change, point=point, sync_name=sync_name), True
@@ -170,6 +171,12 @@ class Projector:
         except (AutopilotError, OSError) as fault:
             self._faults(f"the status of {lease.task_id} could not be written into its file yet: {fault}")
             return None, False
+
+    def _projected(self, task_id: str, data: bytes, values: Mapping[str, Any]) -> bytes:
+        new, left_out = protocol.projected(data, values)
+        if left_out:
+            self._faults(f"the result of {task_id} is told by the log only, its file cannot hold it: {left_out}")
+        return new
 
     def _parse(self, task_id: str, data: bytes) -> Task:
         return parse(data, path=self._layout.task(task_id), expected_id=task_id)

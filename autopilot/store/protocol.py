@@ -5,13 +5,20 @@ Both stores of this package are these rules plus a place to keep the values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import attrs
 
-from autopilot.errors import AlreadyExistsError, BusyError, LeaseLostError, NotFoundError, TransitionError
+from autopilot.errors import (
+    AlreadyExistsError,
+    BusyError,
+    LeaseLostError,
+    NotFoundError,
+    TaskFormatError,
+    TransitionError,
+)
 from autopilot.models import (
     Ending,
     Event,
@@ -27,6 +34,7 @@ from autopilot.models import (
 from autopilot.store.contract import SlotLimits
 from autopilot.system.clock import Clock, format_instant
 from autopilot.system.processes import ProcessIdentity
+from autopilot.taskfile import edit
 
 __all__ = [
     "MOST_CREATE_EVENTS",
@@ -45,6 +53,7 @@ __all__ = [
     "missing",
     "moved",
     "overlay",
+    "projected",
     "started",
     "still_held",
     "taken",
@@ -197,8 +206,7 @@ def check_claimable(task: Task, lease: Lease | None, digest: str) -> None:
     Raises:
         BusyError: with the code that the contract names.
     """
-    if lease is not None:
-        raise BusyError(f"task {task.id} is held: {view_status(lease)}, attempt {lease.token}", code="held")
+    _refuse_held(lease)
     if digest and task.digest != digest:
         raise BusyError(f"the file of task {task.id} changed since it was judged", code="changed")
     if task.status is not Status.PENDING:
@@ -209,6 +217,17 @@ def check_claimable(task: Task, lease: Lease | None, digest: str) -> None:
             hint="upgrade autopilot to run it",
             code="not_pending",
         )
+
+
+def _refuse_held(lease: Lease | None) -> None:
+    if lease is None:
+        return
+    if holds(lease):
+        raise BusyError(f"task {lease.task_id} is held: {view_status(lease)}, attempt {lease.token}", code="held")
+    raise BusyError(
+        f"the end of attempt {lease.token} of task {lease.task_id} is not written everywhere yet",
+        hint="`autopilotctl doctor` tells what it waits for",
+    )
 
 
 def check_slots(leases: Sequence[Lease], executor: str, limits: SlotLimits) -> None:
@@ -256,8 +275,7 @@ def check_movable(task: Task, lease: Lease | None, new: Status, expected: Status
     Raises:
         BusyError, TransitionError.
     """
-    if lease is not None:
-        raise BusyError(f"task {task.id} is held: {view_status(lease)}, attempt {lease.token}", code="held")
+    _refuse_held(lease)
     if task.status is not expected:
         raise BusyError(f"task {task.id} is {task.status}, not {expected} any more", code="not_expected")
     if task.schema > SCHEMA:
@@ -403,3 +421,19 @@ def markdown_values(lease: Lease, task: Task, *, again: bool = False) -> dict[st
 
 
 _HELD = frozenset({Status.CLAIMED, Status.IN_PROGRESS})
+
+
+def projected(data: bytes, values: Mapping[str, Any]) -> tuple[bytes, str]:
+    """A file's text with ``markdown_values``, and what of them was left out: a sentence, mostly empty.
+
+    What an attempt came to must not stop its end: a result that no file can hold stays in the log only.
+
+    Raises:
+        TaskFormatError: the text cannot be read.
+    """
+    try:
+        return edit(data, values), ""
+    except TaskFormatError as fault:
+        if values.get("result") is None:
+            raise
+        return edit(data, {**values, "result": None}), fault.message

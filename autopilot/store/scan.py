@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from autopilot.errors import TaskFormatError
@@ -14,7 +14,7 @@ from autopilot.store.contract import Changes, TaskSummary
 from autopilot.store.eyes import Eyes, Touched
 from autopilot.store.layout import Layout
 from autopilot.store.leasefiles import LeaseFiles
-from autopilot.store.markdown import STAGED, MarkdownFiles, Text, invalid, unreadable
+from autopilot.store.markdown import STAGED, MarkdownFiles, Text, being_saved, invalid, unreadable
 from autopilot.store.sidecar import Entry, Sidecar
 from autopilot.store.summaries import mark_of, settled, summarise
 from autopilot.system.processes import start_time_of
@@ -31,9 +31,19 @@ class Scanner:
 
     Args:
         eyes: knows what was touched; without inotify every call looks at all files' time stamps.
+        faults: called with a sentence for each file that cannot be looked at yet.
     """
 
-    def __init__(self, layout: Layout, files: MarkdownFiles, leases: LeaseFiles, eyes: Eyes) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        files: MarkdownFiles,
+        leases: LeaseFiles,
+        eyes: Eyes,
+        *,
+        faults: Callable[[str], None],
+    ) -> None:
+        self._faults = faults
         self._layout = layout
         self._files = files
         self._leases = leases
@@ -156,6 +166,7 @@ class Scanner:
         if text.busy:
             # Half a save is not a change yet.
             self._eyes.again(task_id)
+            self._faults(being_saved(task_id).message)
             return
         trusted = old or settled(text.status, time.time_ns())
         mark = mark_of(text.status) if trusted else _UNTRUSTED

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from autopilot.cli.app import App
 from autopilot.cli.doctor.finding import Finding
+from autopilot.errors import AutopilotError, NotFoundError
+from autopilot.models import Lease
 
 __all__ = ["check_leases", "check_locks", "lock_holders"]
 
@@ -19,14 +21,26 @@ def check_leases(app: App) -> Iterator[Finding]:
     held = 0
     for lease in leases:
         if lease.state == "ended":
-            detail = f"{lease.task_id}: the end of attempt {lease.token} is committed but not written everywhere"
-            yield Finding("leases", "warn", detail, "the next `autopilotctl dispatch tick` does it")
+            yield _unwritten(app, lease)
         elif is_alive(lease.owner) is False:
             detail = f"{lease.task_id}: the owner of attempt {lease.token} (pid {lease.owner.pid}) is dead"
             yield Finding("leases", "warn", detail, "the next `autopilotctl dispatch tick` takes the task back")
         else:
             held += 1
+    for fault in app.control.store.faults():
+        yield Finding("leases", "warn", fault, "the next `autopilotctl dispatch tick` moves it aside")
     yield Finding("leases", "ok", f"{held} held by living owners")
+
+
+def _unwritten(app: App, lease: Lease) -> Finding:
+    detail = f"{lease.task_id}: the end of attempt {lease.token} is committed but not written everywhere"
+    try:
+        app.control.store.check_file(lease.task_id)
+    except NotFoundError:
+        pass
+    except AutopilotError as fault:
+        return Finding("leases", "warn", f"{detail}: {fault.message}", fault.hint)
+    return Finding("leases", "warn", detail, "the next `autopilotctl dispatch tick` does it")
 
 
 def check_locks(app: App) -> Iterator[Finding]:

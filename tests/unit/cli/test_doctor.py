@@ -14,7 +14,10 @@ import pytest
 
 from autopilot.cli.doctor import leases
 from autopilot.errors import StorageError
-from autopilot.models import Health
+from autopilot.models import Ending, Health, Status
+from autopilot.store.contract import SlotLimits
+from autopilot.store.filestore import FileStore
+from autopilot.system.processes import identify
 
 Cli = Callable[..., Any]
 
@@ -113,6 +116,30 @@ class TestDoctor:
     def test_no_git(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nonexistent")
         assert worst(cli, "git")["status"] == "warn"
+
+    def test_an_end_that_its_file_cannot_take_yet(
+        self, cli: Cli, write_task: Callable[[str, str], Path], project: Path
+    ) -> None:
+        path = write_task("a", "---\ntitle: T\n---\n")
+        store = FileStore(str(project / ".autopilot"), publish=lambda events: None, durability="process")
+        lease = store.claim("a", executor="x", owner=identify(), limits=SlotLimits(total=1), ttl_s=30.0)
+        path.write_text("---\ntitle: a: b\n---\n")
+        store.finish(lease, Ending(status=Status.PENDING, record=lease.record))
+        found = worst(cli, "leases")
+        assert "the end of attempt 1 is committed but not written everywhere: " in found["detail"]
+        assert found["hint"]
+        path.write_text("---\ntitle: T\n---\n")
+        assert "dispatch tick" in worst(cli, "leases")["hint"]
+        path.unlink()
+        assert "dispatch tick" in worst(cli, "leases")["hint"]
+
+    def test_a_lease_that_cannot_be_read(self, cli: Cli, project: Path) -> None:
+        cli("init")
+        folder = project / ".autopilot" / "state" / "leases"
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("{")
+        found = worst(cli, "leases")
+        assert (found["status"], "a.json cannot be read" in found["detail"]) == ("warn", True)
 
     def test_a_changed_log(self, cli: Cli, project: Path) -> None:
         cli("events", "publish", "ch", "one")

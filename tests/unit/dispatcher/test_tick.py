@@ -806,3 +806,64 @@ def test_not_before_is_respected(arena: Any) -> None:
     assert arena.tick().started == ()
     arena.clock.pass_by(3700)
     assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+# ---------------------------------------------------------------------- what a file keeps from happening
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who writes a file")
+def test_a_file_that_somebody_has_open_is_told_of_once_and_runs_when_it_is_closed(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.dispatcher.look()
+    with open(arena.file("one"), "ab"):
+        first = arena.tick()
+        assert first.started == ()
+        assert first.notes == ("the file of task one is open for writing elsewhere",)
+        why = arena.control.why("one")
+        assert (why["runnable"], why["reason"]["code"]) == (False, "file")
+        assert "open for writing" in why["reason"]["message"]
+        assert why["reason"]["hint"]
+        for _ in range(3):
+            arena.clock.pass_by(0.4)
+            assert arena.tick().notes == ()
+    arena.clock.pass_by(2)
+    assert started(arena.tick()) == [("one", "coder", 1)]
+    assert arena.control.why("one")["reason"]["code"] == "in_progress"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who writes a file")
+def test_a_new_file_that_somebody_has_open_is_told_of(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    with open(arena.file("one"), "ab"):
+        assert arena.tick().notes == ("the file of task one is open for writing elsewhere",)
+        assert arena.tick().notes == ()
+    assert started(arena.tick()) == [("one", "coder", 1)]
+
+
+def test_an_end_that_waits_for_its_file_is_told_of_once(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    whole = arena.file("one").read_text()
+    arena.end("one", OutcomeKind.FAILED)
+    arena.file("one").write_text("---\ntitle: a: b\n---\n")
+    (note,) = arena.tick().notes
+    assert "the status of one could not be written into its file yet" in note
+    assert arena.tick().notes == ()
+    arena.file("one").write_text(whole)
+    arena.clock.pass_by(2)
+    assert started(arena.tick()) == [("one", "coder", 2)]
+
+
+def test_an_end_fits_into_a_file_that_has_all_it_may_have(arena: Any) -> None:
+    arena.executor("coder")
+    arena.task("one", max_attempts=2, list=["a"] * 980)
+    for attempt in (1, 2):
+        assert started(arena.tick()) == [("one", "coder", attempt)]
+        arena.end("one", OutcomeKind.FAILED)
+    arena.tick()
+    assert arena.status("one") == "blocked"
+    assert arena.reason("one") == "attempts_exhausted"
+    assert "attempts_exhausted" in arena.file("one").read_text()

@@ -346,7 +346,7 @@ def test_a_file_open_in_an_editor_is_not_claimed(files, root):
     files.create(draft("one"))
     with open(file_of(root), "ab"), pytest.raises(BusyError, match="of task one is open") as refusal:
         claim(files)
-    assert refusal.value.code == "changed"
+    assert refusal.value.code == "busy"
     assert claim(files).token == 1
 
 
@@ -944,6 +944,33 @@ def test_a_file_that_is_loose_no_more_is_not_swept(files, root, monkeypatch):
     monkeypatch.setattr(LeaseFiles, "leftovers", lambda self: {"one.cancel": "one"})
     files.project()
     assert files.lease("one").cancel == "me"
+
+
+def test_a_result_that_no_file_can_hold_does_not_stop_the_end(files, root):
+    files.create(draft("one"))
+    end(files, claim(files), Status.PENDING, result={"outcome": "failed"})
+    end(files, claim(files), Status.PENDING, result={"cost": float("nan")})
+    assert files.leases() == []
+    assert b"status: pending" in file_of(root).read_bytes()
+    assert b"result" not in file_of(root).read_bytes(), "that of the attempt before would be taken for this one's"
+    (told,) = files.faults()
+    assert "the result of one" in told
+    assert claim(files).token == 3
+
+
+def test_a_task_whose_end_waits_for_its_file_says_so(files, root):
+    files.create(draft("one"))
+    lease = claim(files)
+    with open(file_of(root), "ab"):
+        end(files, lease, Status.PENDING)
+        with pytest.raises(BusyError, match="the end of attempt 1 of task one is not written") as refusal:
+            move(files, Status.CANCELLED, Status.PENDING)
+        assert "doctor" in refusal.value.hint
+        assert refusal.value.code == "busy"
+        with pytest.raises(BusyError, match="open for writing"):
+            files.check_file("one")
+    files.check_file("one")
+    assert claim(files).token == 2
 
 
 def test_a_persons_text_that_a_dead_writer_left_is_kept_and_told(files, root, log):

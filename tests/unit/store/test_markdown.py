@@ -393,9 +393,9 @@ def test_a_file_that_is_open_for_writing_is_left_alone(files, layout):
     with open(path_of(layout), "ab"):
         assert files.read("one", watch=True).busy
         assert not files.read("one").busy
-        with pytest.raises(BusyError, match=path_of(layout)) as refused:
+        with pytest.raises(BusyError, match="of task one is open") as refused:
             files.rewrite("one", to_claimed, point="p")
-    assert refused.value.code == "changed"
+    assert refused.value.code == "busy"
     assert "close it" in refused.value.hint
     assert bytes_of(path_of(layout)) == text_of("one")
     assert b"claimed" in files.rewrite("one", to_claimed, point="p")
