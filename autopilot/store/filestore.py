@@ -146,6 +146,8 @@ class FileStore(Store):
 
     def get(self, task_id: str) -> Task | InvalidTask:
         """Read one task freshly; see ``Store.get``."""
+        if (misnamed := self._files.misnamed(task_id)) is not None:
+            return misnamed
         self._layout.task(task_id)
         lease = self._leases.read(task_id)
         task = self._load(task_id)
@@ -253,6 +255,8 @@ class FileStore(Store):
 
     def lease(self, task_id: str) -> Lease | None:
         """The lease of one task, None where nobody holds it."""
+        if self._files.misnamed(task_id) is not None:
+            return None
         self._layout.task(task_id)
         return self._leases.read_whole(task_id)
 

@@ -9,18 +9,24 @@ from collections.abc import Callable
 from autopilot.errors import NotFoundError, StorageError
 from autopilot.system.durable import ensure_folder
 
-__all__ = ["Kept", "Layout", "is_task_name"]
+__all__ = ["Kept", "Layout", "fits", "is_task_name"]
 
 Kept = Callable[[str, str, str], None]
 """Told of a file that was moved aside instead of being lost: the task's id, where it lies now, a sentence."""
 
 _SUFFIX = ".md"
 _LONGEST_NAME = 200
+"""Bytes. File systems end at 255, and the names of leases, beats and temporary files are longer."""
 
 
 def is_task_name(name: str) -> bool:
     """Whether a name in the tasks folder stands for a task, valid or not: ``<id>.md``, not hidden."""
     return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def fits(task_id: str) -> bool:
+    """Whether other files can be named after it: what is longer is no task, whatever its file says."""
+    return len(os.fsencode(task_id)) <= _LONGEST_NAME
 
 
 class Layout:
@@ -51,14 +57,15 @@ class Layout:
         Raises:
             NotFoundError: the text can be no file name in the tasks folder.
         """
-        if (
-            not task_id
-            or len(task_id) > _LONGEST_NAME
-            or task_id.startswith(".")
-            or "/" in task_id
-            or "\0" in task_id
-        ):
+        path = self.place(task_id)
+        if path is None or not fits(task_id):
             raise NotFoundError(f"there is no task {task_id!r}", hint="`autopilotctl task list` shows all ids")
+        return path
+
+    def place(self, task_id: str) -> str | None:
+        """Where a file of this name lies that may be too long for a task; None for what can be no name there."""
+        if not task_id or task_id.startswith(".") or "/" in task_id or "\0" in task_id:
+            return None
         return f"{self.tasks}/{task_id}{_SUFFIX}"
 
     def lease(self, task_id: str) -> str:

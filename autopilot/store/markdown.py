@@ -17,12 +17,12 @@ from typing import NamedTuple
 
 from autopilot.errors import BusyError, TaskFormatError
 from autopilot.models import InvalidTask, Task
-from autopilot.store.layout import Kept, Layout, is_task_name
+from autopilot.store.layout import Kept, Layout, fits, is_task_name
 from autopilot.store.summaries import mark_of
 from autopilot.system.durable import EXHAUSTED, create_file, storage_error, sync_folder, write_temporary
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
-from autopilot.taskfile import parse
+from autopilot.taskfile import check_id, parse
 from autopilot.taskfile.merge import same_but_owned
 from autopilot.taskfile.source import MAX_FILE, OWN_BYTES
 
@@ -99,6 +99,8 @@ class MarkdownFiles:
             FileNotFoundError: there is none.
             StorageError: nothing can be read at this moment.
         """
+        if (misnamed := self.misnamed(task_id)) is not None:
+            return misnamed
         path = self._layout.task(task_id)
         try:
             return self.judge(task_id, _read(path, False).data)
@@ -106,6 +108,16 @@ class MarkdownFiles:
             raise
         except OSError as fault:
             return unreadable(task_id, path, fault)
+
+    def misnamed(self, task_id: str) -> InvalidTask | None:
+        """A file whose name is too long for a lease to be named after it; None for all others, and for none."""
+        if fits(task_id) or (path := self._layout.place(task_id)) is None or not os.path.lexists(path):
+            return None
+        try:
+            check_id(task_id)
+        except TaskFormatError as fault:
+            return InvalidTask(id=task_id, path=path, message=fault.message, hint=fault.hint)
+        raise AssertionError("an id that is too long was taken for valid")
 
     def judge(self, task_id: str, data: bytes) -> Task | InvalidTask:
         """Bytes of a task file as a task."""

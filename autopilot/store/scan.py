@@ -12,7 +12,7 @@ from autopilot.errors import TaskFormatError
 from autopilot.models import InvalidTask, Lease
 from autopilot.store.contract import Changes, TaskSummary
 from autopilot.store.eyes import Eyes, Touched
-from autopilot.store.layout import Layout
+from autopilot.store.layout import Layout, fits
 from autopilot.store.leasefiles import LeaseFiles
 from autopilot.store.markdown import STAGED, MarkdownFiles, Text, being_saved, invalid, unreadable
 from autopilot.store.sidecar import Entry, Sidecar
@@ -153,6 +153,9 @@ class Scanner:
             leased: it may have a lease.
             old: its time stamp is known to be old enough to be trusted.
         """
+        if not fits(task_id):
+            self._look_at_name(task_id)
+            return
         lease = self._leases.read(task_id) if leased else None
         path = self._layout.task(task_id)
         try:
@@ -175,6 +178,13 @@ class Scanner:
             self._leased.discard(task_id)
         else:
             self._leased.add(task_id)
+
+    def _look_at_name(self, task_id: str) -> None:
+        misnamed = self._files.misnamed(task_id)
+        if misnamed is None:
+            self._forget(task_id)
+        else:
+            self._put(task_id, _UNTRUSTED, misnamed)
 
     def _judge(self, task_id: str, path: str, text: Text, lease: Lease | None) -> Entry:
         known = self._seen.get(task_id)

@@ -31,6 +31,9 @@ def test_an_id_may_be_as_long_as_file_names_bear(tmp_path):
     assert layout.task("x" * 200).endswith("x.md")
     with pytest.raises(NotFoundError, match="there is no task 'xxx") as refused:
         layout.task("x" * 201)
+    assert layout.task("\u6587" * 66)
+    with pytest.raises(NotFoundError):
+        layout.task("\u6587" * 67)
     assert "task list" in refused.value.hint
 
 

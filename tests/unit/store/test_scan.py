@@ -700,6 +700,33 @@ def test_every_kind_of_entry_reads_back_from_the_copy(root, monkeypatch):
     assert copy.find("b", 5) is None
 
 
+# ---------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("watch", [True, False])
+@pytest.mark.parametrize("name", ["a" * 201, "a" * 210, "\u6587" * 84], ids=["201", "210", "84 of three bytes"])
+def test_a_name_that_is_too_long_is_an_invalid_task_and_stops_nobody(open_file_store, tasks, watch, name):
+    (tasks.parent / "state" / "leases").mkdir(parents=True)
+    files = open_file_store(watch=watch)
+    files.changes()
+    write(tasks, name)
+    write(tasks, "one")
+    found = files.changes()
+    assert [summary.id for summary in found.tasks] == ["one"]
+    (broken,) = found.invalid
+    assert broken.id == name
+    assert "80 are allowed" in broken.message
+    assert broken.hint
+    assert files.ids() == [name, "one"] if name < "one" else ["one", name]
+    assert sorted(task.id for task in files.tasks()) == files.ids()
+    assert files.get(name) == broken
+    assert files.lease(name) is None
+    assert not files.changes()
+    (tasks / f"{name}.md").unlink()
+    assert files.changes().removed == (name,)
+    assert "one" in files.ids()
+
+
 # ---------------------------------------------------------------------- leftovers
 
 
