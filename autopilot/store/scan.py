@@ -12,11 +12,12 @@ from autopilot.errors import TaskFormatError
 from autopilot.models import InvalidTask, Lease
 from autopilot.store.contract import Changes, TaskSummary
 from autopilot.store.eyes import Eyes, Touched
-from autopilot.store.layout import Layout, fits
+from autopilot.store.layout import Layout, fits, is_task_name
 from autopilot.store.leasefiles import LeaseFiles
 from autopilot.store.markdown import STAGED, MarkdownFiles, Text, being_saved, invalid, unreadable
 from autopilot.store.sidecar import Entry, Sidecar
 from autopilot.store.summaries import mark_of, settled, summarise
+from autopilot.system.durable import temporary_of
 from autopilot.system.processes import start_time_of
 
 __all__ = ["Scanner"]
@@ -218,10 +219,10 @@ class Scanner:
         saw, and those of leases."""
         names, self._leftovers = self._leftovers, []
         for name in names:
-            if _abandoned(self._layout.tasks, name):
+            if _abandoned(self._layout.tasks, name, is_task_name):
                 self._files.clear_leftover(name)
         for name in self._leases.temporaries():
-            if _abandoned(self._layout.leases, name):
+            if _abandoned(self._layout.leases, name, _is_of_a_lease):
                 self._leases.sweep(name)
 
 
@@ -234,13 +235,21 @@ def _changes(found: dict[str, Entry | None]) -> Changes:
     )
 
 
-def _abandoned(folder: str, name: str) -> bool:
-    try:
-        pid = int(name.rsplit(".", 3)[1])
-        age = time.time() - os.lstat(f"{folder}/{name}").st_mtime
-    except (ValueError, IndexError, OSError):
+def _abandoned(folder: str, name: str, ours: Callable[[str], bool]) -> bool:
+    """Whether a file is a temporary one, old, of a dead writer, and for a file that is ``ours``: people's have any
+    other name, and are left alone."""
+    made = temporary_of(name)
+    if made is None or not ours(made.target):
         return False
-    return age > _LEFTOVER_S and start_time_of(pid) is None
+    try:
+        age = time.time() - os.lstat(f"{folder}/{name}").st_mtime
+    except OSError:
+        return False
+    return age > _LEFTOVER_S and start_time_of(made.pid) is None
+
+
+def _is_of_a_lease(name: str) -> bool:
+    return name.endswith((".json", ".cancel"))
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from typing import NamedTuple
 
 from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.system.failpoints import failpoint, write_all
@@ -15,6 +17,7 @@ from autopilot.system.failpoints import failpoint, write_all
 __all__ = [
     "EXHAUSTED",
     "MACHINES_FAULT",
+    "Temporary",
     "create_file",
     "ensure_folder",
     "read_file",
@@ -22,8 +25,12 @@ __all__ = [
     "replace_file",
     "storage_error",
     "sync_folder",
+    "temporary_of",
     "write_temporary",
 ]
+
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9]{1,9})\.[0-9a-f]{8}\.(?:tmp|swap)", re.ASCII | re.DOTALL)
+"""``swap``: a whole task file that waits for its exchange was renamed so."""
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _HINTS = {
@@ -114,6 +121,19 @@ def write_temporary(path: str, data: bytes, point: str, sync: bool, mode: int) -
         raise
     os.close(fd)
     return temporary
+
+
+class Temporary(NamedTuple):
+    """What the name of a temporary file tells: whose place it was to take, and which process wrote it."""
+
+    target: str
+    pid: int
+
+
+def temporary_of(name: str) -> Temporary | None:
+    """Read the name of a file that ``write_temporary`` made; None for all other names."""
+    found = _TEMPORARY.fullmatch(name)
+    return Temporary(found[1], int(found[2])) if found else None
 
 
 def create_file(path: str, data: bytes, *, point: str, sync: bool, mode: int = 0o600) -> None:

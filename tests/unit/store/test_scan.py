@@ -746,6 +746,29 @@ def test_old_leftovers_of_dead_writers_are_cleared(open_file_store, tasks):
     assert sorted(os.listdir(tasks)) == sorted([alive.name, fresh.name, strange.name, "one.md"])
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "report.4194304.final.tmp",
+        "idea.md.4194304.v2.tmp",
+        ".idea.md.4194304.v2.tmp",
+        ".notes.4194304.0a1b2c3d.tmp",
+        ".notes.txt.4194304.0a1b2c3d.swap",
+        "one.md.4194304.0a1b2c3d.swap",
+    ],
+)
+def test_old_files_of_people_are_left_alone(open_file_store, tasks, name):
+    for folder in (tasks, tasks.parent / "state" / "leases"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"mine")
+        os.utime(folder / name, (1, 1))
+    files = open_file_store()
+    files.changes()
+    files.project()
+    assert os.listdir(tasks) == [name]
+    assert os.listdir(tasks.parent / "state" / "leases") == [name]
+
+
 def test_old_leftovers_of_dead_claimers_are_cleared(open_file_store, tasks):
     leases = tasks.parent / "state" / "leases"
     leases.mkdir(parents=True)
