@@ -6,7 +6,7 @@ Importing this package does not import PyYAML: most files never need it.
 from autopilot.taskfile.codec import parse, parse_frontmatter, read_fields
 from autopilot.taskfile.edit import edit
 from autopilot.taskfile.fields import FIELDS, OWNED_KEYS, SCHEMA, Field, Kind
-from autopilot.taskfile.ids import check_id, lookalike, new_id, skeleton
+from autopilot.taskfile.ids import check_id, lookalike, lookalikes, new_id, skeleton
 from autopilot.taskfile.render import render
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "check_id",
     "edit",
     "lookalike",
+    "lookalikes",
     "new_id",
     "parse",
     "parse_frontmatter",

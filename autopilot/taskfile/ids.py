@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from autopilot.errors import TaskFormatError
 from autopilot.system.clock import Clock
 from autopilot.taskfile.scalars import shown
 
-__all__ = ["ID_PATTERN", "check_id", "lookalike", "new_id", "skeleton"]
+__all__ = ["ID_PATTERN", "check_id", "lookalike", "lookalikes", "new_id", "skeleton"]
 
 ID_PATTERN = r"[a-z0-9][a-z0-9._-]{0,79}"
 """What an id looks like; ``check_id`` refuses a few that match it all the same."""
@@ -89,3 +89,12 @@ def lookalike(text: str, others: Iterable[str]) -> str | None:
     """The first of ``others`` that a reader would take for ``text`` and that is another id; None mostly."""
     wanted = skeleton(text)
     return next((other for other in others if other != text and skeleton(other) == wanted), None)
+
+
+def lookalikes(ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each id that a reader would take for an earlier one of ``ids``, with that one."""
+    seen: dict[str, str] = {}
+    for text in ids:
+        first = seen.setdefault(skeleton(text), text)
+        if first != text:
+            yield text, first

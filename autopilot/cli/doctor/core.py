@@ -13,6 +13,7 @@ from autopilot.system.near import did_you_mean
 __all__ = ["check_config", "check_events", "check_executors", "check_hold", "check_plugins", "check_tasks"]
 
 _VERIFIED_BYTES = 64 * 1024 * 1024
+_NAMED = 5
 
 
 def check_config(app: App) -> Iterator[Finding]:
@@ -29,9 +30,9 @@ def check_tasks(app: App) -> Iterator[Finding]:
     from autopilot.cli.taskview import invalid_row
     from autopilot.models import InvalidTask
 
-    number = 0
+    ids = []
     for task in app.control.store.tasks():
-        number += 1
+        ids.append(task.id)
         if isinstance(task, InvalidTask):
             reason = invalid_row(task)["reason"]
             yield Finding("tasks", "fail", f"{task.path or task.id}: {reason['message']}", reason["hint"])
@@ -40,7 +41,39 @@ def check_tasks(app: App) -> Iterator[Finding]:
                 f"{task.path} has another name as well (a hard link), which keeps the old text at every change"
             )
             yield Finding("tasks", "warn", detail, "copy it instead, or use a symbolic link to the whole root")
-    yield Finding("tasks", "ok", f"{number} files read")
+    yield from _lookalikes(ids)
+    yield from _left_alone(app.control.root.tasks)
+    yield Finding("tasks", "ok", f"{len(ids)} files read")
+
+
+def _lookalikes(ids: list[str]) -> Iterator[Finding]:
+    from autopilot.taskfile import lookalikes
+
+    for one, other in lookalikes(ids):
+        detail = f"the id {one} looks like that of the task {other}"
+        yield Finding(
+            "tasks", "warn", detail, "rename one of the two files, so that nobody takes it for the other"
+        )
+
+
+def _left_alone(folder: str) -> Iterator[Finding]:
+    """What people may take for a task, and is none. Hidden names and backups are those of programs."""
+    import os
+
+    from autopilot.store.layout import is_task_name
+
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return
+    strange = [name for name in names if not (is_task_name(name) or name.startswith(".") or name.endswith("~"))]
+    if strange:
+        more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
+        detail = (
+            f"{len(strange)} entries of {folder} are no `<id>.md` and are left alone: "
+            f"{', '.join(strange[:_NAMED])}{more}"
+        )
+        yield Finding("tasks", "warn", detail, "a task lies right in that folder and its name ends with `.md`")
 
 
 def _has_another_name(path: str) -> bool:

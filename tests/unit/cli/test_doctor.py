@@ -70,6 +70,32 @@ class TestDoctor:
         assert (tmp_path / "other.md").read_text() == "---\ntitle: T\n---\n", "it was not written by replace"
         assert "priority: high" in path.read_text()
 
+    def test_files_in_the_wrong_place_or_of_another_name(
+        self, cli: Cli, write_task: Callable[[str, str], Path]
+    ) -> None:
+        folder = write_task("a", "---\ntitle: T\n---\n").parent
+        (folder / "sub").mkdir()
+        for name in ("sub/x.md", "y.MD", "z.markdown", ".a.md.1.0a1b2c3d.tmp", ".a.md.swp", "a.md~"):
+            (folder / name).write_text("---\ntitle: T\n---\n")
+        (found,) = [row for row in findings(cli, "tasks") if row["status"] != "ok"]
+        assert found["status"] == "warn"
+        assert found["detail"].startswith("3 entries of ")
+        assert found["detail"].endswith("are left alone: sub, y.MD, z.markdown")
+        assert ".md" in found["hint"]
+        for number in range(5):
+            (folder / f"k{number}.txt").touch()
+        assert worst(cli, "tasks")["detail"].endswith(": k0.txt, k1.txt, k2.txt, k3.txt, k4.txt and 3 more")
+
+    def test_ids_that_look_alike(self, cli: Cli, write_task: Callable[[str, str], Path]) -> None:
+        for task_id in ("a1", "al", "b", "AL"):
+            write_task(task_id, "---\ntitle: T\n---\n")
+        warned = [row for row in findings(cli, "tasks") if row["status"] == "warn"]
+        assert [row["detail"] for row in warned] == [
+            "the id a1 looks like that of the task AL",
+            "the id al looks like that of the task AL",
+        ]
+        assert all("rename" in row["hint"] for row in warned)
+
     def test_a_wrong_setting(self, cli: Cli, project: Path) -> None:
         cli("init")
         (project / ".autopilot" / "config.yaml").write_text("nope: 1\n")
