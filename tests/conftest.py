@@ -14,6 +14,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Who asks for no limit of time means tests with limits of their own, too: a campaign takes what it takes."""
-    if config.getoption("timeout") == 0:
+    if config.getoption("timeout", None) == 0:
         for item in items:
             item.add_marker(pytest.mark.timeout(0), append=False)
