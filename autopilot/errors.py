@@ -23,6 +23,7 @@ __all__ = [
     "StorageError",
     "TaskFormatError",
     "TransitionError",
+    "UnreadableError",
     "UsageError",
 ]
 
@@ -83,6 +84,10 @@ class StorageError(SetupError):
     """The disk is full, read-only, or refuses us; nothing was half-written."""
 
     default_code = "storage"
+
+
+class UnreadableError(StorageError):
+    """What belongs to one task alone may not be read; that of others may."""
 
 
 class PluginError(SetupError):

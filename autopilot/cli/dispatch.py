@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from autopilot.cli.output import Column, print_rows
 from autopilot.cli.waiting import Progress
 
 if TYPE_CHECKING:
+    from autopilot.dispatcher.faults import TaskFault
     from autopilot.dispatcher.reports import TickReport
     from autopilot.dispatcher.tick import Dispatcher
 
@@ -54,25 +56,29 @@ def dispatch() -> None:
 @max_active_option
 @common_options
 @pass_app
-def tick(app: App, dry_run: bool, no_wait: bool, max_active: int | None) -> None:
+def tick(app: App, dry_run: bool, no_wait: bool, max_active: int | None) -> int:
     """Do one tick and wait for the attempts that it started.
 
-    The exit code is 0 whatever becomes of the tasks. When it is interrupted, the agents go on.
+    The exit code is 0 whatever becomes of the tasks, unless Autopilot itself fails at one: that one is left alone,
+    and the others go on. When it is interrupted, the agents go on.
     """
     from autopilot.dispatcher.tick import Dispatcher
 
     dispatcher = Dispatcher(app.control if dry_run else app.writable(), max_active=max_active)
     try:
         report = dispatcher.tick(dry_run=dry_run)
-        _Teller(app, dry_run=dry_run).tell(report)
+        teller = _Teller(app, dry_run=dry_run)
+        teller.tell(report)
         rows = [begun.row() for begun in report.started]
         if rows and not dry_run and not no_wait:
             rows = _wait(app, dispatcher)
+            teller.tell_faults(dispatcher.take_faults())
     finally:
         dispatcher.close()
     if not rows and app.format == "table":
         app.note("nothing to start; `autopilotctl task list` shows the tasks, `autopilotctl why ID` the reasons")
     print_rows(app.format, rows, COLUMNS, name="task_id")
+    return teller.exit_code
 
 
 @dispatch.command()
@@ -146,12 +152,17 @@ def _wait(app: App, dispatcher: Dispatcher) -> list[dict[str, Any]]:
 
 
 class _Teller:
-    """Says on stderr what ticks did; a sentence that stays the same is said once."""
+    """Says on stderr what ticks did; a sentence that stays the same is said once.
+
+    Attributes:
+        exit_code: that of the faults with single tasks, 1 where one of them is a bug; 0 without any.
+    """
 
     def __init__(self, app: App, *, dry_run: bool = False) -> None:
         self._app = app
         self._verb = "would start" if dry_run else "started"
         self._notes: tuple[str, ...] = ()
+        self.exit_code = 0
 
     def tell(self, report: TickReport) -> None:
         """Tell one tick."""
@@ -159,11 +170,20 @@ class _Teller:
             if note not in self._notes:
                 self._app.note(note)
         self._notes = report.notes
+        self.tell_faults(report.faults)
         for ended in report.adopted:
             why = f": {ended.reason.message}" if ended.reason else ""
             self._app.note(f"{ended.task_id} attempt {ended.token} {ended.outcome}, now {ended.status}{why}")
         for begun in report.started:
             self._app.note(f"{self._verb} {begun.task_id} attempt {begun.attempt} on {begun.executor}")
+
+    def tell_faults(self, faults: Sequence[TaskFault]) -> None:
+        """Tell what went wrong with single tasks; with ``AUTOPILOT_DEBUG=1`` with their tracebacks."""
+        for fault in faults:
+            if self._app.environ.get("AUTOPILOT_DEBUG") == "1":
+                sys.excepthook(type(fault.cause), fault.cause, fault.cause.__traceback__)
+            self._app.note(str(fault))
+            self.exit_code = min(self.exit_code or fault.error.exit_code, fault.error.exit_code)
 
 
 @contextmanager

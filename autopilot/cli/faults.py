@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,8 @@ from typing import NamedTuple
 import click
 
 from autopilot.cli import stdout
-from autopilot.errors import AutopilotError, ConfigError, StorageError, TaskFormatError
-from autopilot.system.durable import storage_error
+from autopilot.errors import AutopilotError, ConfigError, TaskFormatError
+from autopilot.system.told import as_ours
 
 __all__ = ["Fault", "explain", "guarded", "tell", "wants_json"]
 
@@ -79,20 +78,8 @@ def explain(fault: Exception) -> Fault:
         return Fault("usage", fault.format_message(), _usage_hint(fault), 2)
     if isinstance(fault, click.ClickException):
         return Fault("usage", fault.format_message(), "", 2)
-    if isinstance(fault, MemoryError):
-        fault = OSError(errno.ENOMEM, "")
-    if isinstance(fault, OSError):
-        kept = storage_error(fault, str(fault.filename or "the disk"))
-        fault = kept if isinstance(kept, StorageError) else fault
-    if isinstance(fault, AutopilotError):
-        return Fault(fault.code, _placed(fault), fault.hint, fault.exit_code)
-    return Fault(
-        "unexpected",
-        f"unexpected fault: {type(fault).__name__}: {fault}",
-        "this is a bug in Autopilot or in a plugin: run the command again with AUTOPILOT_DEBUG=1 and report the "
-        "traceback together with the output of `autopilotctl doctor`",
-        1,
-    )
+    told = as_ours(fault)
+    return Fault(told.code, _placed(told), told.hint, told.exit_code)
 
 
 def _placed(fault: AutopilotError) -> str:

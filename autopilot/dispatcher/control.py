@@ -125,17 +125,6 @@ class Control(Parts):
         self.refuse_network()
         return retry(self, self.read_task(task_id), force, by or _user())
 
-    def text_of(self, task: Task) -> str:
-        """The file's text, as it is now; the body where there is no file."""
-        from autopilot.system.durable import read_file
-
-        if not task.path:
-            return task.body
-        try:
-            return read_file(task.path).decode("utf-8", "replace")
-        except OSError:
-            return task.body
-
     # ---------------------------------------------------------------- executors and routing
 
     @cached_property

@@ -251,14 +251,31 @@ def _no_workspace(task: Task, around: Circumstances) -> Refusal | None:
             hint="set `workspace: repo` or `workspace: none`",
         )
         return Refusal(gate="workspace", reason=reason, block=True)
-    if os.path.isdir(around.workdir):
+    closed = _closed(around.workdir)
+    if closed is None:
         return None
-    reason = Reason(
-        code="repo_missing",
-        message=f"its folder {around.workdir} does not exist",
-        hint="mend `repo`, or make the folder",
-    )
-    return Refusal(gate="workspace", reason=reason, until=around.now.timestamp() + _LOOK_AGAIN_S)
+    return Refusal(gate="workspace", reason=closed, until=around.now.timestamp() + _LOOK_AGAIN_S)
+
+
+def _closed(folder: str) -> Reason | None:
+    """Why nothing can work in a folder; None where something can."""
+    try:
+        # Its own name in it can be looked up only by those who may enter it.
+        os.stat(os.path.join(folder, "."))
+    except (FileNotFoundError, NotADirectoryError):
+        return Reason(
+            code="repo_missing",
+            message=f"its folder {folder} does not exist",
+            hint="mend `repo`, or make the folder",
+        )
+    except (OSError, ValueError) as fault:
+        why = fault.strerror if isinstance(fault, OSError) else str(fault)
+        return Reason(
+            code="repo_closed",
+            message=f"its folder {folder} cannot be entered: {why}",
+            hint="mend `repo`, or the owner and mode of that folder and of those above it",
+        )
+    return None
 
 
 def _protected(task: Task, around: Circumstances) -> Refusal | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from autopilot.dispatcher.ballast import Ballast
 from autopilot.dispatcher.hold import HoldMode
 from autopilot.errors import AutopilotError, BusyError, StorageError
 from autopilot.models import EventDraft
-from autopilot.system.durable import storage_error
 from autopilot.system.processes import host_id
+from autopilot.system.told import UNEXPECTED, as_ours
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
@@ -109,13 +108,10 @@ class Loop:
 
     def _passing(self, fault: AutopilotError | OSError | MemoryError) -> AutopilotError:
         """The fault, if it is one that passes; any other is raised."""
-        if isinstance(fault, MemoryError):
-            fault = OSError(errno.ENOMEM, "")
-        if isinstance(fault, OSError):
-            fault = storage_error(fault, str(fault.filename or self._control.root.folder))
-        if isinstance(fault, OSError):
+        told = as_ours(fault, self._control.root.folder)
+        if told.code == UNEXPECTED:
             raise fault
-        return fault
+        return told
 
     def _refused(self, fault: AutopilotError) -> tuple[str, ...]:
         """Says so in the log, once, and as a note, when it is another refusal than before."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import attrs
 
 from autopilot.dispatcher.endings import Backoff, conclude, needs_onward, not_started, reclaimed
+from autopilot.dispatcher.faults import Faults
 from autopilot.errors import BusyError, LeaseLostError, NotFoundError, TaskFormatError, TransitionError
 from autopilot.models import (
     AttemptResult,
@@ -72,18 +73,25 @@ class Means:
 
 
 class Reconciler:
-    """Brings held tasks forward. ``me``: this dispatcher, whose claims are left alone while they may start.
+    """Brings held tasks forward.
+
+    Args:
+        me: this dispatcher, whose claims are left alone while they may start.
+        faults: takes what goes wrong with one task.
 
     Attributes:
         busy: what the last sweep could not settle, in sentences.
     """
 
-    def __init__(self, store: Store, clock: Clock, backoff: Backoff, means: Means, me: ProcessIdentity) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, backoff: Backoff, means: Means, me: ProcessIdentity, faults: Faults
+    ) -> None:
         self._store = store
         self._clock = clock
         self._backoff = backoff
         self._means = means
         self._me = me
+        self._faults = faults
         self._told: dict[tuple[str, int], str] = {}
         self._edits: dict[tuple[str, int], str] = {}
         self.busy: list[str] = []
@@ -94,16 +102,18 @@ class Reconciler:
         held = [lease for lease in self._store.leases() if lease.state is not LeaseState.ENDED]
         self._forget_all_but(held)
         self.busy = []
-        settled = [self._settle_if_free(lease) for lease in held]
+        settled = [self._settle_alone(lease) for lease in held]
         return [ended for ended in settled if ended is not None]
 
-    def _settle_if_free(self, lease: Lease) -> Adopted | None:
-        """One task whose lock somebody holds for too long keeps no other from its end."""
+    def _settle_alone(self, lease: Lease) -> Adopted | None:
+        """One task whose lock somebody holds for too long, or that has a fault, keeps no other from its end."""
         try:
             return self.settle(lease)
         except BusyError as busy:
             self.busy.append(busy.message)
-            return None
+        except Exception as fault:
+            self._faults.keep(lease.task_id, fault)
+        return None
 
     def _forget_all_but(self, held: list[Lease]) -> None:
         self._means.forget(held)

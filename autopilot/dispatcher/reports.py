@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from autopilot.dispatcher.faults import TaskFault
 from autopilot.dispatcher.reconcile import Adopted
 from autopilot.models import Decision
 
@@ -34,11 +35,13 @@ class TickReport:
     Attributes:
         started: attempts that were started.
         adopted: attempts that had ended and were committed.
+        faults: what went wrong with single tasks, which are left alone; told once, for as long as it lasts.
         notes: sentences for the operator, such as why nothing was started.
     """
 
     started: tuple[Started, ...] = ()
     adopted: tuple[Adopted, ...] = ()
+    faults: tuple[TaskFault, ...] = ()
     notes: tuple[str, ...] = ()
 
 

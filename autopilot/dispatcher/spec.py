@@ -20,7 +20,14 @@ __all__ = ["build_spec", "limits_of", "protected_touch", "run_folder", "running_
 def workdir_of(root: Root, task: Task) -> str:
     """The folder a task works in: its ``repo`` (relative to the project's folder), else the project's folder."""
     base = str(root.project)
-    return os.path.realpath(os.path.join(base, os.path.expanduser(task.repo))) if task.repo else base
+    if not task.repo:
+        return base
+    folder = os.path.join(base, os.path.expanduser(task.repo))
+    try:
+        return os.path.realpath(folder)
+    except (OSError, ValueError):
+        # A link that nobody may follow, or a name that no folder can have here: the workspace gate says so.
+        return os.path.normpath(folder)
 
 
 def running_of(root: Root, task: Task, executor: str) -> Running:
@@ -88,7 +95,7 @@ def build_spec(
 
     Args:
         refs: tells which plugins implement a hook.
-        text: the task file's text at the claim.
+        text: of the task file, as it was judged.
     """
     workdir = workdir_of(root, task)
     own = settings.executors.get(chosen.info.name)

@@ -10,6 +10,7 @@ import attrs
 
 from autopilot.dispatcher.board import ENDED, Board
 from autopilot.dispatcher.endings import backoff_of
+from autopilot.dispatcher.faults import Faults, TaskFault
 from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
 from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
 from autopilot.dispatcher.reports import Started, TickReport, started_by
@@ -41,6 +42,7 @@ __all__ = ["Dispatcher"]
 _ROUTES_AGAIN_S = 30.0
 _GATE_AGAIN_S = 5.0
 _BUSY_AGAIN_S = 1.0
+_FAULT_AGAIN_S = 30.0
 _PATIENCE_S = 0.25
 """How long one tick of ``run`` may judge tasks before it looks after the running ones again."""
 
@@ -67,6 +69,7 @@ class Dispatcher:
         self._running: dict[tuple[str, int], Running] = {}
         self._mine: dict[tuple[str, int], Started] = {}
         self._outcomes: dict[tuple[str, int], str] = {}
+        self._faults = Faults()
         self._starter = Starter(control, self._me)
         self._begun = False
         self._busy: dict[str, str] = {}
@@ -89,6 +92,7 @@ class Dispatcher:
                 forget=control.beats.keep_only,
             ),
             self._me,
+            self._faults,
         )
 
     # ---------------------------------------------------------------- the tick
@@ -99,6 +103,8 @@ class Dispatcher:
         Args:
             dry_run: judge and route, but change nothing.
             start: False looks after what runs, and starts nothing.
+
+        A fault with one task is in the report, and keeps no other from going on.
 
         Raises:
             StorageError: the disk refuses; nothing was claimed that could not be recorded.
@@ -115,7 +121,12 @@ class Dispatcher:
         started = tuple(self._fill(dry_run)) if start and hold is None else ()
         self._tell(dry_run)
         notes = [f"{hold}: nothing new is started (autopilotctl dispatch resume)"] if hold is not None else []
-        return TickReport(started=started, adopted=tuple(adopted), notes=(*notes, *self._news_of_waiting()))
+        return TickReport(
+            started=started,
+            adopted=tuple(adopted),
+            faults=self._faults.take(),
+            notes=(*notes, *self._news_of_waiting()),
+        )
 
     def _news_of_waiting(self) -> tuple[str, ...]:
         """What this tick was kept from doing, unless the last tick said so already."""
@@ -158,6 +169,8 @@ class Dispatcher:
         changes = self._store.changes()
         if changes:
             self._board.apply(changes)
+            for task_id in changes.removed:
+                self._faults.forget(task_id)
             if not dry_run:
                 self._control.report_invalid(changes.invalid)
         self._board.ring(self._clock.now())
@@ -184,11 +197,16 @@ class Dispatcher:
         """What people wrote into files: cancels of running tasks, and claims that nobody holds."""
         for lease in held:
             if (summary := self._board.tasks.get(lease.task_id)) is not None:
-                self._reconciler.honour_edit(lease, summary)
+                with self._faults.kept(lease.task_id):
+                    self._reconciler.honour_edit(lease, summary)
         for task_id in self._board.moving - {lease.task_id for lease in held}:
-            task = self._read(task_id)
-            if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:
-                self._reconciler.repair(task_id, task.status)
+            with self._faults.kept(task_id):
+                self._repair(task_id)
+
+    def _repair(self, task_id: str) -> None:
+        task = self._read(task_id)
+        if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:
+            self._reconciler.repair(task_id, task.status)
 
     def _seen(self, lease: Lease) -> Running:
         task = self._read(lease.task_id)
@@ -218,15 +236,26 @@ class Dispatcher:
                 break
             if dry_run:
                 put_back.append(summary.id)
-            try:
-                started = self._try(summary, planned, dry_run)
-            except BaseException:
-                self._board.make_ready(summary.id)
-                raise
+            started = self._try_alone(summary, planned, dry_run)
             if started is not None:
                 yield started
         for task_id in put_back:
             self._board.make_ready(task_id)
+
+    def _try_alone(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
+        started = None
+        done = False
+        try:
+            with self._faults.kept(summary.id):
+                started = self._try(summary, planned, dry_run)
+                self._faults.forget(summary.id)
+                done = True
+        except BaseException:
+            self._board.make_ready(summary.id)
+            raise
+        if not done:
+            self._board.sleep(summary.id, until=self._clock.now().timestamp() + _FAULT_AGAIN_S)
+        return started
 
     def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
         task = self._read(summary.id)
@@ -264,7 +293,7 @@ class Dispatcher:
         # What was said of it holds until it is tried again, so that it is said once.
         self._busy.pop(task.id, None)
         try:
-            lease = self._starter.claim(task, decision, self._max_active)
+            claim = self._starter.claim(task, decision, self._max_active)
         except BusyError as busy:
             if busy.code == "no_slot":
                 self._board.sleep(task.id, (ENDED,))
@@ -273,12 +302,14 @@ class Dispatcher:
                 self._try_again_soon(task.id)
             return None
         except (NotFoundError, TaskFormatError):
+            # It was changed since it was read; the next scan tells to what.
             self._try_again_soon(task.id)
             return None
+        lease = claim.lease
         self._running[task.id, lease.token] = self._as_running(task, lease.executor)
         # What was just claimed may be the one attempt that a half-open breaker lets through.
         self._control.refresh_history()
-        if not self._starter.start(task, lease):
+        if not self._starter.start(claim):
             return None
         started = self._mine[task.id, lease.token] = started_by(decision, lease.token)
         return started
@@ -375,7 +406,7 @@ class Dispatcher:
             on_progress: called about once a second with how many are still running.
 
         Returns:
-            One row for each, with its outcome.
+            One row for each, with its outcome; None for one that a fault keeps from its end, see ``take_faults``.
         """
         while self._open():
             if on_progress:
@@ -388,8 +419,12 @@ class Dispatcher:
         self._mine.clear()
         return rows
 
+    def take_faults(self) -> tuple[TaskFault, ...]:
+        """The faults with single tasks that no report has told of yet."""
+        return self._faults.take()
+
     def _open(self) -> list[tuple[str, int]]:
-        return [key for key in self._mine if key not in self._outcomes]
+        return [key for key in self._mine if key not in self._outcomes and not self._faults.has(key[0])]
 
     def _forget_ended(self) -> None:
         """Attempts of ours that another dispatcher adopted have an outcome, too: the file tells it."""

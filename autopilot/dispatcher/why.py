@@ -16,6 +16,7 @@ from autopilot.errors import AutopilotError, NotFoundError
 from autopilot.models import Decision, Gate, InvalidTask, Lease, LeaseState, Reason, Status, Task
 from autopilot.system.clock import format_instant
 from autopilot.system.near import did_you_mean
+from autopilot.system.told import as_ours
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
@@ -34,7 +35,7 @@ def explain(control: Control, task_id: str) -> dict[str, Any]:
     if task.status in (Status.PENDING, Status.BLOCKED):
         shown, decision = _judge(control, task)
         gates.extend(shown)
-        candidates = [_candidate(one) for one in decision.candidates]
+        candidates = [_candidate(one) for one in decision.candidates] if decision else []
     runnable = all(gate.ok for gate in gates)
     first = next((gate for gate in gates if not gate.ok), None)
     return {
@@ -112,17 +113,22 @@ def _ended(task: Task) -> str:
     return f"{task.status} in attempt {task.attempt}{by}{checked}"
 
 
-def _judge(control: Control, task: Task) -> tuple[list[Gate], Decision]:
+def _judge(control: Control, task: Task) -> tuple[list[Gate], Decision | None]:
+    from autopilot.dispatcher.faults import hits_all
     from autopilot.dispatcher.tick import Dispatcher
 
     hold = control.hold()
     dispatcher = Dispatcher(control)
     dispatcher.look()
-    record = control.store.record(task.id)
     gates = [_hold_gate(hold), _file_gate(control, task)]
-    for name, refusal in dispatcher.gates(task, record):
-        gates.append(_gate(name, refusal))
-    decision = control.decide(task)
+    try:
+        for name, refusal in dispatcher.gates(task, control.store.record(task.id)):
+            gates.append(_gate(name, refusal))
+        decision = control.decide(task)
+    except Exception as fault:
+        if hits_all(fault):
+            raise
+        return [*gates, _fault_gate(as_ours(fault))], None
     gates.append(_slots_gate(control))
     gates.append(
         Gate(
@@ -156,6 +162,10 @@ def _file_gate(control: Control, task: Task) -> Gate:
 
 def _gate(name: str, refusal: Refusal | None) -> Gate:
     return refusal.shown() if refusal else Gate(name=name, ok=True)
+
+
+def _fault_gate(fault: AutopilotError) -> Gate:
+    return Gate(name="fault", ok=False, detail=fault.message, hint=fault.hint)
 
 
 def running_now(control: Control) -> list[Running]:

@@ -68,7 +68,7 @@ class AttemptSpec:
     """All that a runner needs to do one attempt; it crosses processes as JSON and holds no secret values.
 
     Attributes:
-        task_text: the task file's text at the claim; the attempt works from this and not from later edits.
+        task_text: of the task file, as it was judged; the attempt works from this and not from later edits.
         workdir: the folder that the executor works in.
         run_dir: ``.autopilot/runs/<id>/<attempt>``, private, made by the runner.
         workspace: the kind of work place that ``workdir`` is: none, repo or worktree.

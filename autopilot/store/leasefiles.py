@@ -15,6 +15,7 @@ from autopilot.store.codec import decode_lease, decode_record, encode_lease, enc
 from autopilot.store.layout import Kept, Layout
 from autopilot.system.durable import (
     MACHINES_FAULT,
+    read_error,
     read_file,
     remove_file,
     replace_file,
@@ -118,6 +119,8 @@ class LeaseFiles:
             return [name for name in os.listdir(self._layout.leases) if name.startswith(".") is hidden]
         except FileNotFoundError:
             return []
+        except OSError as fault:
+            raise storage_error(fault, self._layout.leases, "read") from fault
 
     def write(self, lease: Lease, point: str) -> None:
         """Put the lease there, durably: the commit point of every step."""
@@ -191,10 +194,13 @@ class LeaseFiles:
 
     def last_run(self, task_id: str) -> int:
         """The highest attempt that has a run folder: a last witness when leases and records are lost."""
+        folder = f"{self._layout.runs}/{task_id}"
         try:
-            names = os.listdir(f"{self._layout.runs}/{task_id}")
+            names = os.listdir(folder)
         except (FileNotFoundError, NotADirectoryError):
             return 0
+        except OSError as fault:
+            raise read_error(fault, folder) from fault
         return max((int(name) for name in names if name.isdecimal() and name.isascii()), default=0)
 
     # ---------------------------------------------------------------- beats
@@ -268,4 +274,4 @@ class LeaseFiles:
             self._faults(f"{path} cannot be read: {fault}")
             return None
         except OSError as fault:
-            raise storage_error(fault, path) from fault
+            raise read_error(fault, path) from fault

@@ -19,7 +19,14 @@ from autopilot.errors import BusyError, TaskFormatError
 from autopilot.models import InvalidTask, Task
 from autopilot.store.layout import Kept, Layout, fits, is_task_name
 from autopilot.store.summaries import mark_of
-from autopilot.system.durable import EXHAUSTED, create_file, storage_error, sync_folder, write_temporary
+from autopilot.system.durable import (
+    EXHAUSTED,
+    create_file,
+    read_error,
+    storage_error,
+    sync_folder,
+    write_temporary,
+)
 from autopilot.system.exchange import being_written, exchange
 from autopilot.system.failpoints import failpoint
 from autopilot.taskfile import check_id, parse
@@ -87,7 +94,7 @@ class MarkdownFiles:
         except FileNotFoundError:
             raise
         except OSError as fault:
-            raise storage_error(fault, path, "read") from fault
+            raise read_error(fault, path) from fault
         if text.busy:
             raise being_saved(task_id)
         return text
@@ -133,6 +140,8 @@ class MarkdownFiles:
             return sorted(name[:-3] for name in os.listdir(self._layout.tasks) if is_task_name(name))
         except FileNotFoundError:
             return []
+        except OSError as fault:
+            raise storage_error(fault, self._layout.tasks, "read") from fault
 
     # ---------------------------------------------------------------- writing
 

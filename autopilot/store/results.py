@@ -11,7 +11,7 @@ from autopilot.errors import AlreadyExistsError, StorageError
 from autopilot.models import AttemptResult
 from autopilot.models.wire import dump, load
 from autopilot.store.layout import Kept, Layout
-from autopilot.system.durable import create_file, read_file, sync_folder
+from autopilot.system.durable import create_file, read_error, read_file, sync_folder
 
 __all__ = ["read_result", "write_result"]
 
@@ -33,7 +33,11 @@ def write_result(layout: Layout, result: AttemptResult, *, task_id: str, token: 
 
 
 def read_result(layout: Layout, task_id: str, token: int, kept: Kept, *, sync: bool) -> AttemptResult | None:
-    """The report of one attempt; None where there is none. One that cannot be read is moved aside and told."""
+    """The report of one attempt; None where there is none. One that says nothing is moved aside and told.
+
+    Raises:
+        UnreadableError: it may not be read.
+    """
     path = _path(layout, task_id, token)
     try:
         return load(AttemptResult, json.loads(read_file(path)))
@@ -51,6 +55,8 @@ def read_result(layout: Layout, task_id: str, token: int, kept: Kept, *, sync: b
                 f"the result of attempt {token} of {task_id} cannot be read, so it is lost: {fault}",
             )
         return None
+    except OSError as fault:
+        raise read_error(fault, path) from fault
 
 
 def _path(layout: Layout, task_id: str, token: int) -> str:

@@ -17,7 +17,7 @@ from autopilot.store.leasefiles import LeaseFiles
 from autopilot.store.markdown import STAGED, MarkdownFiles, Text, being_saved, invalid, unreadable
 from autopilot.store.sidecar import Entry, Sidecar
 from autopilot.store.summaries import mark_of, settled, summarise
-from autopilot.system.durable import temporary_of
+from autopilot.system.durable import storage_error, temporary_of
 from autopilot.system.processes import start_time_of
 
 __all__ = ["Scanner"]
@@ -137,6 +137,8 @@ class Scanner:
             entries = os.scandir(self._layout.tasks)
         except FileNotFoundError:
             return
+        except OSError as fault:
+            raise storage_error(fault, self._layout.tasks, "read") from fault
         with entries:
             for entry in entries:
                 name = entry.name

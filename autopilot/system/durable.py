@@ -11,7 +11,7 @@ import os
 import re
 from typing import NamedTuple
 
-from autopilot.errors import AlreadyExistsError, StorageError
+from autopilot.errors import AlreadyExistsError, StorageError, UnreadableError
 from autopilot.system.failpoints import failpoint, write_all
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Temporary",
     "create_file",
     "ensure_folder",
+    "read_error",
     "read_file",
     "remove_file",
     "replace_file",
@@ -63,6 +64,15 @@ def storage_error(fault: OSError, path: str, verb: str = "write") -> OSError | S
     if number is None or number not in _STORAGE:
         return fault
     return StorageError(f"cannot {verb} {path}: {os.strerror(number)}", hint=_HINTS.get(number, ""))
+
+
+def read_error(fault: OSError, path: str) -> OSError | StorageError:
+    """As ``storage_error``, for reading what belongs to one task alone: where only that path is refused, it is an
+    UnreadableError."""
+    found = storage_error(fault, path, "read")
+    if isinstance(found, StorageError) and fault.errno not in MACHINES_FAULT:
+        return UnreadableError(found.message, hint=found.hint)
+    return found
 
 
 def sync_folder(folder: str, *, sync: bool = True) -> None:

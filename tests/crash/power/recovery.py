@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from unittest import mock
 
 from autopilot.dispatcher.endings import Backoff
+from autopilot.dispatcher.faults import Faults
 from autopilot.dispatcher.reconcile import Means, Reconciler
 from autopilot.events.log import EventLog
 from autopilot.models import Ending, EventDraft, Status, Task, TaskDraft
@@ -69,7 +70,7 @@ def reconciler(store: FileStore, log: EventLog) -> Reconciler:
         pool=lambda executor: executor,
         log=lambda drafts, trace: log.append(drafts, trace_id=trace),
     )
-    return Reconciler(store, _CLOCK, Backoff(), means, _ME)
+    return Reconciler(store, _CLOCK, Backoff(), means, _ME, Faults())
 
 
 def _check_log(log: EventLog, done: Iterable[Step]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -282,20 +284,58 @@ def test_a_runner_that_ends_before_it_could_start_gives_the_task_back(arena: Any
     assert started(arena.tick()) == [("one", "coder", 2)]
 
 
-def test_a_claim_that_a_fault_kept_from_its_runner_is_given_back(arena: Any, monkeypatch: Any) -> None:
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(arena: Any, monkeypatch: Any) -> None:
     arena.executor("coder")
     arena.task("one")
+    arena.stage.refuse = "no process is left"
 
-    def refuse(task: object) -> str:
+    def refuse(*_: object) -> None:
         raise StorageError("no descriptor is left")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(arena.control, "text_of", refuse)
+        meanwhile.setattr(arena.control.store, "finish", refuse)
         with pytest.raises(StorageError):
             arena.tick()
     assert arena.status("one") == "claimed"
     arena.tick()
     assert (arena.status("one"), arena.reason("one")) == ("pending", "not_started")
+
+
+@pytest.mark.parametrize("save", ["", "---\nid: one\ntitle: T\nstatus: pending\ncommand: another\n---\n"])
+def test_what_runs_is_what_was_judged(arena: Any, monkeypatch: Any, save: str) -> None:
+    """Saved after the claim, by a person or an importer: the gates have never seen that text."""
+    arena.executor("sh", "shell")
+    arena.task("one", command="judged")
+    judged = arena.file("one").read_text()
+    claim = arena.control.store.claim
+
+    def claim_and_save(*arguments: Any, **named: Any) -> Any:
+        lease = claim(*arguments, **named)
+        arena.file("one").write_text(save)
+        return lease
+
+    monkeypatch.setattr(arena.control.store, "claim", claim_and_save)
+    assert started(arena.tick()) == [("one", "sh", 1)]
+    assert [spec.task_text for spec in arena.stage.started] == [judged]
+
+
+def test_a_text_that_was_saved_before_the_claim_is_judged_anew(arena: Any, monkeypatch: Any) -> None:
+    arena.executor("sh", "shell")
+    arena.task("one", command="judged")
+    decide = arena.control.decide_with
+
+    def decide_and_save(*arguments: Any) -> Any:
+        decision = decide(*arguments)
+        arena.file("one").write_text(arena.file("one").read_text().replace("judged", "another"))
+        return decision
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(arena.control, "decide_with", decide_and_save)
+        assert arena.tick().started == ()
+    assert arena.events("task.claimed") == []
+    arena.clock.pass_by(2)
+    assert started(arena.tick()) == [("one", "sh", 1)]
+    assert "another" in arena.stage.started[0].task_text
 
 
 def test_a_cancel_of_a_waiting_task_is_at_once_and_of_a_running_one_is_asked_for(arena: Any) -> None:
@@ -675,6 +715,37 @@ def test_a_repo_that_is_missing_is_waited_for(arena: Any) -> None:
     arena.task("one", repo="elsewhere")
     assert arena.tick().started == ()
     assert "elsewhere does not exist" in arena.control.why("one")["reason"]["message"]
+
+
+@pytest.mark.parametrize("call", ["realpath", "stat"])
+def test_a_repo_that_may_not_be_entered_is_its_own_tasks_trouble(
+    arena: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    arena.executor("coder")
+    (Path(arena.root.project) / "closed").mkdir()
+    arena.task("one", repo="closed")
+    arena.task("two")
+    module = os.path if call == "realpath" else os
+    really = getattr(module, call)
+
+    def refuse(path: Any, *more: Any, **named: Any) -> Any:
+        if "closed" in os.fspath(path).split(os.sep):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return really(path, *more, **named)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(module, call, refuse)
+        report = arena.tick()
+        reason = arena.control.why("one")["reason"]
+    if call == "stat":
+        assert (started(report), report.faults) == ([("two", "coder", 1)], ())
+        assert reason["code"] == "workspace"
+        assert "closed cannot be entered: Permission denied" in reason["message"]
+        arena.end("two")
+        arena.tick()
+        arena.clock.pass_by(60)
+        report = arena.tick()
+    assert ("one", "coder", 1) in started(report)
 
 
 def test_why_answers_in_every_state(arena: Any) -> None:
