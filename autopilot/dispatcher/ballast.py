@@ -7,6 +7,7 @@ nothing is started until then: a claim never takes the last bytes that running a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -58,13 +59,15 @@ class Ballast:
         return min(_MOST_BYTES, disk.f_blocks * disk.f_frsize // _SHARE)
 
     def _fill(self, size: int) -> None:
-        new = f"{self._path}.{os.getpid()}.tmp"
+        # One name for all: zeros are zeros, whoever writes them, and what a killed one left is filled up.
+        new = f"{self._path}.tmp"
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             write_all(fd, bytes(size), "ballast.write")
-            os.rename(new, self._path)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(new, self._path)
         except BaseException:
-            os.unlink(new)
+            remove_file(new)
             raise
         finally:
             os.close(fd)

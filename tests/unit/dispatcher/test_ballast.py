@@ -39,6 +39,34 @@ def test_a_state_that_somebody_cleared_away_is_made_anew(tmp_path: Path) -> None
     assert os.listdir(tmp_path / "state") == ["ballast"]
 
 
+def test_what_a_killed_one_left_is_used(tmp_path: Path) -> None:
+    """The kill comes when half of it is written."""
+    child = os.fork()
+    if child == 0:
+        failpoints.arm("ballast.write=torn:half")
+        Ballast(str(tmp_path)).take_in()
+        os._exit(1)
+    os.waitpid(child, 0)
+    assert os.listdir(tmp_path) == ["ballast.tmp"]
+    Ballast(str(tmp_path)).take_in()
+    (path,) = tmp_path.iterdir()
+    assert (path.name, path.stat().st_size) == ("ballast", 1024 * 1024)
+
+
+def test_two_that_take_it_in_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.rename
+
+    def rename(old: str, new: str) -> None:
+        monkeypatch.setattr(os, "rename", real)
+        Ballast(str(tmp_path)).take_in()
+        real(old, new)
+
+    monkeypatch.setattr(os, "rename", rename)
+    Ballast(str(tmp_path)).take_in()
+    (path,) = tmp_path.iterdir()
+    assert (path.name, path.stat().st_size) == ("ballast", 1024 * 1024)
+
+
 def test_no_room_for_it(tmp_path: Path) -> None:
     failpoints.arm("ballast.write=ENOSPC")
     with pytest.raises(StorageError, match="No space left"):
