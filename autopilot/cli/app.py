@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,16 +15,7 @@ from autopilot.errors import SetupError
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
 
-__all__ = [
-    "FORMATS",
-    "App",
-    "common_options",
-    "here",
-    "nameless_options",
-    "on_terminal",
-    "pass_app",
-    "root_option",
-]
+__all__ = ["FORMATS", "App", "common_options", "here", "on_terminal", "pass_app", "root_option"]
 
 FORMATS = ("table", "json", "ndjson", "name")
 
@@ -99,23 +90,15 @@ class App:
 
 def common_options(function: F) -> F:
     """``--root`` and ``-o``; they may stand before or after the command's name."""
-    return root_option(_output_option(FORMATS)(function))
-
-
-def nameless_options(function: F) -> F:
-    """``common_options`` for a command whose data has neither ids nor names: it refuses ``-o name``."""
-    return root_option(_output_option([form for form in FORMATS if form != "name"])(function))
-
-
-def _output_option(forms: Sequence[str]) -> Callable[[F], F]:
-    return click.option(
+    function = click.option(
         "-o",
         "--output",
-        type=click.Choice(forms),
+        type=click.Choice(FORMATS),
         expose_value=False,
         callback=_set_format,
         help="How to print the data.",
-    )
+    )(function)
+    return root_option(function)
 
 
 def root_option(function: F) -> F:
@@ -129,11 +112,10 @@ def root_option(function: F) -> F:
     )(function)
 
 
-def _set_format(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+def _set_format(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     app = ctx.find_object(App)
-    if app is not None:
-        # One that stood before the command's name has not been held against what this command prints.
-        app.format = parameter.type.convert(value or app.format, parameter, ctx)
+    if value is not None and app is not None:
+        app.format = value
 
 
 def _set_root(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:

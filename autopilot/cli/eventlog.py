@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autopilot.cli.app import App, common_options, nameless_options, pass_app
+from autopilot.cli.app import App, common_options, pass_app
 from autopilot.cli.find import complete_ids, pick
 from autopilot.cli.instants import parse_since, parse_span
 from autopilot.cli.numbers import COUNT
@@ -83,34 +83,40 @@ def tail(
 
 @click.command()
 @click.option("--anchor", metavar="EVENTS:DIGEST", help="The head of an earlier verify, noted in another place.")
-@nameless_options
+@common_options
 @pass_app
 def verify(app: App, anchor: str | None) -> int:
     """Check the hash chain of the whole log.
 
     Exit code 1 when it does not hold; every fault is told with its place. With --anchor it is also noticed when
-    the log was cut or rewritten since.
+    the log was cut or rewritten since; -o name prints just that: the head.
     """
     from autopilot.events.head import Anchor
     from autopilot.models.wire import dump
 
     report = app.control.log.verify(None if anchor is None else Anchor.parse(anchor))
-    row = dump(report)
-    print_record(app.format, row, _verdict(report))
+    if app.format == "name":
+        print_lines(_head(report))
+    else:
+        print_record(app.format, dump(report), _verdict(report))
     return 0 if report.ok else 1
+
+
+def _head(report: VerifyReport) -> list[str]:
+    return [f"{report.head.events}:{report.head.digest}"] if report.head else []
 
 
 def _verdict(report: VerifyReport) -> Iterator[tuple[str, object]]:
     yield "verdict", "the chain holds" if report.ok else "THE CHAIN DOES NOT HOLD"
     yield "events", f"{report.events} in {report.segments} segments, {report.duplicates} repeats"
-    yield "head", f"{report.head.events}:{report.head.digest}" if report.head else None
+    yield "head", "".join(_head(report)) or None
     yield "faults", "\n".join(f"{fault.segment}:{fault.line}: {fault.message}" for fault in report.faults)
     yield "notes", "\n".join(report.notes)
 
 
 @click.command()
 @click.option("--older-than", metavar="SPAN", help="Delete what is older: 30d, 12w; else the config's retention.")
-@nameless_options
+@common_options
 @pass_app
 def gc(app: App, older_than: str | None) -> None:
     """Delete old segments of the log, whole.
@@ -127,6 +133,9 @@ def gc(app: App, older_than: str | None) -> None:
     from autopilot.models.wire import dump
 
     report = app.writable().log.gc(older_than_days=days)
+    if app.format == "name":
+        print_lines(report.removed)
+        return
     row: dict[str, Any] = dump(report)
     print_record(app.format, row, row.items())
 

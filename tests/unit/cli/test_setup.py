@@ -129,14 +129,12 @@ def test_the_names_of_the_figures_are_the_executors(cli: Cli, project: Path) -> 
     assert cli("stats", "-o", "name").out == "local\n"
 
 
-@pytest.mark.parametrize("command", [["events", "verify"], ["events", "gc", "--older-than", "1d"]], ids=str)
-def test_what_has_no_names_refuses_to_print_them(cli: Cli, project: Path, command: list[str]) -> None:
-    for arguments in (["-o", "name", *command], [*command, "-o", "name"]):
-        said = cli(*arguments)
-        assert (said.code, said.out) == (2, "")
-        assert "'name' is not one of 'table', 'json', 'ndjson'" in said.err
-    assert cli("-o", "json", *command).data
-    assert cli("-o", "name", *command, "-o", "json").data
+def test_the_name_of_a_verified_log_is_its_head(cli: Cli, project: Path) -> None:
+    assert cli("events", "verify", "-o", "name").out == ""
+    cli("task", "create", "--id", "a", "--title", "A")
+    head = cli("events", "verify", "-o", "json").data["head"]
+    assert cli("-o", "name", "events", "verify").out == f"{head['events']}:{head['digest']}\n"
+    assert cli("events", "gc", "--older-than", "1d", "-o", "name").out == ""
 
 
 def test_a_root_that_others_may_write_is_refused(cli: Cli, project: Path) -> None:
