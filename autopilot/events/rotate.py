@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
 
 from autopilot.events.head import Tail
-from autopilot.events.segments import closed_numbers, closed_path, newest_path, open_reading, origin
+from autopilot.events.segments import closed_numbers, closed_path, newest_path, open_reading, origin, stamp
 from autopilot.models import EventDraft
 from autopilot.system.clock import format_instant
 from autopilot.system.durable import sync_folder
@@ -25,7 +26,8 @@ class Retention:
     """Which closed segments may go: those that *either* rule names, from the oldest on.
 
     Attributes:
-        older_than_days: every event in the segment is older than this many days; None for no such rule.
+        older_than_days: every event in the segment is older than this many days, whatever a clock that was ahead
+            wrote into it; None for no such rule.
         keep_bytes: without it the rest of the log, the newest segment included, is still this big; None for no
             such rule.
     """
@@ -100,33 +102,61 @@ def old_segments(folder: str, policy: Retention, now: datetime) -> list[OldSegme
     paths = [closed_path(folder, number) for number in numbers]
     sizes = [os.lstat(path).st_size for path in paths]
     starts = [_start(path) for path in [*paths, newest_path(folder)]]
+    present = format_instant(now)
     left = sum(sizes) + os.lstat(newest_path(folder)).st_size
     found = []
     for index, number in enumerate(numbers):
         before, after = starts[index], starts[index + 1]
         left -= sizes[index]
-        if before is None or after is None or not _may_go(policy, after, left, now):
+        if before is None or after is None:
             break
-        found.append(OldSegment(number=number, path=paths[index], size=sizes[index], before=before, after=after))
+        if not _may_go(policy, _written_by(after, starts[index + 1 :], present), left, now):
+            break
+        found.append(
+            OldSegment(
+                number=number, path=paths[index], size=sizes[index], before=before.stands, after=after.stands
+            )
+        )
     return found
 
 
-def _start(path: str) -> Tail | None:
+@attrs.frozen
+class _Start:
+    """How the log stood where a segment begins, and when that was written."""
+
+    stands: Tail
+    at: str
+
+
+def _start(path: str) -> _Start | None:
     fd = open_reading(path)
     if fd is None:
         return None
     try:
-        return origin(fd)
+        stands, at = origin(fd), stamp(fd)
+        return None if stands is None or at is None else _Start(stands, at)
     finally:
         os.close(fd)
 
 
-def _may_go(policy: Retention, after: Tail, left: int, now: datetime) -> bool:
+def _written_by(after: _Start, later: Sequence[_Start | None], present: str) -> str:
+    """An instant by which all of the segment before ``after`` was written.
+
+    Args:
+        later: the starts that were written after that segment, the next one first.
+    """
+    if after.stands.latest <= present:
+        return after.stands.latest
+    # Some clock was ahead, and retention must not stop for as long as that: the next one that was not will do.
+    return next((start.at for start in later if start and start.at <= present), after.stands.latest)
+
+
+def _may_go(policy: Retention, written_by: str, left: int, now: datetime) -> bool:
     if policy.keep_bytes is not None and left >= policy.keep_bytes:
         return True
     if policy.older_than_days is None:
         return False
-    return after.latest < format_instant(now - timedelta(days=min(policy.older_than_days, _LONGEST_DAYS)))
+    return written_by < format_instant(now - timedelta(days=min(policy.older_than_days, _LONGEST_DAYS)))
 
 
 def pruned(segments: list[OldSegment], policy: Retention) -> EventDraft:

@@ -26,6 +26,7 @@ __all__ = [
     "number_of",
     "open_reading",
     "open_segment",
+    "stamp",
     "origin",
     "raise_storage",
     "read_lines",
@@ -112,6 +113,12 @@ def origin(fd: int) -> Tail | None:
     except (KeyError, TypeError, ValueError):
         return None
     return before if before.number > 1 and before.events >= 0 else None
+
+
+def stamp(fd: int) -> str | None:
+    """The timestamp of a segment's first line, None where that is no event."""
+    value = parse_line(_first_line(fd))
+    return None if value is None else str(value["timestamp"])
 
 
 def _first_line(fd: int) -> bytes:

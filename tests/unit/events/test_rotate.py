@@ -340,6 +340,35 @@ class TestGc:
         clock.now = lambda: latest + timedelta(days=1, microseconds=1)
         assert log.gc(older_than_days=1).removed == ("events-00000001.ndjson",)
 
+    def test_a_clock_that_was_ahead_once_does_not_stop_it(self, make_log, drafts, clock, folder):
+        log = make_log()
+        begun = clock.instant
+        left = []
+        for month in range(24):
+            clock.instant = begun + timedelta(days=30 * month)
+            if month == 1:
+                clock.instant += timedelta(days=3650)
+                log.append(drafts(1))
+                log.rotate()
+                log.append(drafts(1))
+                clock.instant -= timedelta(days=3650)
+            log.append(drafts(1))
+            log.rotate()
+            log.gc(older_than_days=30)
+            left.append(len(names(folder)))
+        assert max(left) <= 5
+        assert log.verify().ok
+
+    def test_a_clock_that_was_behind_makes_nothing_older(self, make_log, drafts, clock, folder):
+        log = make_log()
+        log.append(drafts(1))
+        begun = clock.instant
+        clock.instant -= timedelta(days=3650)
+        log.rotate()
+        assert log.gc(older_than_days=30).removed == ()
+        clock.instant = begun + timedelta(days=29)
+        assert log.gc(older_than_days=30).removed == ()
+
     def test_both_rules_are_named(self, full):
         full.gc(older_than_days=1.5, keep_bytes=10)
         assert full.tail(1)[0].data["payload"]["reason"] == "older than 1.5 days or beyond 10 bytes"
