@@ -119,7 +119,8 @@ class CommandExecutor(Executor):
     def cannot_start(self, message: str, hint: str, fault: OSError) -> Outcome:
         """The outcome when the program could not be started; ``message`` and ``hint`` say why in words.
 
-        Not asked where this machine has no process, descriptor, memory or disk left: that is nobody's fault.
+        Not asked where this machine has no process, descriptor, memory or disk left: that is nobody's fault; nor
+        where its folder is not there or may not be entered: that is the task's.
         """
         import errno
 

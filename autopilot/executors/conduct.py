@@ -14,7 +14,7 @@ from autopilot.executors.command import Command, CommandExecutor
 from autopilot.executors.contract import AttemptContext
 from autopilot.executors.output import CappedFile
 from autopilot.executors.recorder import Notes, Parse, Recorder
-from autopilot.executors.spawn import NO_ROOM, Program, sentence_for, start
+from autopilot.executors.spawn import NO_ROOM, Program, closed_folder, sentence_for, start
 from autopilot.executors.supervise import Exit, StopRequest, supervise
 from autopilot.executors.transcript import Transcript
 from autopilot.models import Outcome, OutcomeKind
@@ -84,6 +84,8 @@ class _Attempt:
             program = self._start(command, cwd)
         except OSError as fault:
             message, hint = sentence_for(fault, command.argv, cwd)
+            if closed_folder(cwd) is not None:
+                return Outcome(kind=OutcomeKind.CONFIG_ERROR, message=message, hint=hint)
             if fault.errno in NO_ROOM:
                 return Outcome(kind=OutcomeKind.UNAVAILABLE, message=message, hint=hint, host_fault=True)
             return self._executor.cannot_start(message, hint, fault)

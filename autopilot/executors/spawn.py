@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 from autopilot.system.durable import MACHINES_FAULT
+from autopilot.system.environment import encoded, encoded_variables
 
-__all__ = ["NO_ROOM", "Program", "describe_exit", "sentence_for", "start"]
+__all__ = ["NO_ROOM", "Program", "closed_folder", "describe_exit", "sentence_for", "start"]
 
 _PIPE_BYTES = 256 * 1024
 
@@ -94,9 +95,9 @@ def start(
     pipes = [_pipe(), _pipe()]
     try:
         process = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=dict(environment),
+            [encoded(word) for word in argv],
+            cwd=encoded(cwd),
+            env=encoded_variables(environment),
             stdin=source,
             stdout=pipes[0][1],
             stderr=pipes[1][1],
@@ -139,8 +140,8 @@ def _stdin_file(data: bytes | None, scratch: str | None) -> int:
 def sentence_for(fault: OSError, argv: Sequence[str], cwd: str) -> tuple[str, str]:
     """What went wrong when ``start`` raised ``fault``, and how to mend it."""
     program = argv[0]
-    if not os.path.isdir(cwd):
-        return f"the folder {cwd} is not there", "make it, or correct the task's repo and workspace"
+    if (closed := closed_folder(cwd)) is not None:
+        return closed
     if fault.errno == errno.ENOENT and os.sep in program and os.path.exists(os.path.join(cwd, program)):
         return f"the interpreter that {program} names in its first line is not there", "correct its first line"
     if fault.errno == errno.ENOENT:
@@ -150,13 +151,28 @@ def sentence_for(fault: OSError, argv: Sequence[str], cwd: str) -> tuple[str, st
     if fault.errno == errno.ENOEXEC:
         return f"{program} is neither a program nor a script that names its interpreter", "begin it with #!/bin/sh"
     if fault.errno == errno.E2BIG:
-        size = max(len(os.fsencode(word)) for word in argv)
+        size = max(len(encoded(word)) for word in argv)
         return (
             f"the command line of {program} is too long for this system (its longest argument has {size} bytes)",
             "hand long texts over by stdin or in a file; one argument may have 131,071 bytes on Linux",
         )
     hint = "check `ulimit -u`, `ulimit -n`, memory and the disk" if fault.errno in NO_ROOM else ""
     return f"{program} could not be started: {os.strerror(fault.errno or 0)}", hint
+
+
+def closed_folder(folder: str) -> tuple[str, str] | None:
+    """Why no program can work in a folder, and how to mend it; None where one can."""
+    try:
+        # Its own name in it can be looked up only by those who may enter it.
+        os.stat(os.path.join(encoded(folder), b"."))
+    except PermissionError:
+        return (
+            f"the folder {folder} may not be entered",
+            "check its owner and mode, and those of the folders above it",
+        )
+    except (OSError, ValueError):
+        return f"the folder {folder} is not there", "make it, or correct the task's repo and workspace"
+    return None
 
 
 def describe_exit(code: int) -> str:

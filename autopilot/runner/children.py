@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from autopilot.runner.wakeup import Wakeup
+from autopilot.system.environment import encoded_variables
 from autopilot.system.failpoints import write_all
 from autopilot.system.tree import die_with_parent
 
@@ -29,7 +31,7 @@ class Setting:
 
     Attributes:
         environment: all that it may see.
-        workdir: its working folder, where that exists.
+        workdir: its working folder, where that can be entered; whoever needs it says why not.
         wakeup: the runner's, for the child to let go of.
         parent: the runner's pid.
     """
@@ -100,8 +102,8 @@ def _become_child(work: ChildWork, setting: Setting, talking: int, printing: int
 
 def _settle(setting: Setting) -> None:
     os.environ.clear()
-    os.environ.update(setting.environment)
-    if os.path.isdir(setting.workdir):
+    os.environb.update(encoded_variables(setting.environment))
+    with contextlib.suppress(OSError):
         os.chdir(setting.workdir)
 
 

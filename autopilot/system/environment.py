@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 
-__all__ = ["child_environment", "is_forbidden", "secrets_in"]
+__all__ = ["child_environment", "encoded", "encoded_variables", "is_forbidden", "secrets_in"]
 
 _NAMES = frozenset(
     [
@@ -98,6 +99,23 @@ def child_environment(
         if (name in wanted or name.startswith(starts)) and not is_forbidden(name)
     }
     return {**passed, "TERM": "dumb", **(values or {})}
+
+
+def encoded(text: str) -> bytes:
+    """A word as a program gets it: in this process's encoding, and in UTF-8 where that does not know it.
+
+    Raises:
+        UnicodeEncodeError: it has half of a surrogate pair.
+    """
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+
+
+def encoded_variables(environment: Mapping[str, str]) -> dict[bytes, bytes]:
+    """An environment as a program gets it."""
+    return {encoded(name): encoded(value) for name, value in environment.items()}
 
 
 def secrets_in(environ: Mapping[str, str]) -> dict[str, str]:

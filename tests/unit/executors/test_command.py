@@ -417,6 +417,23 @@ def test_no_room_for_the_program_is_the_machines_fault(attempt, monkeypatch, num
     assert os.strerror(number) in outcome.message and "ulimit" in outcome.hint
 
 
+def test_a_folder_that_cannot_be_entered_is_no_fault_of_the_executor(attempt, monkeypatch):
+    really = os.stat
+
+    def refuse(path, *more, **named):
+        if os.fsdecode(path).endswith("closed/."):
+            raise PermissionError(errno.EACCES, "no", path)
+        return really(path, *more, **named)
+
+    def closed(*args, **more):
+        raise PermissionError(errno.EACCES, "no", "/closed")
+
+    monkeypatch.setattr(subprocess, "Popen", closed)
+    monkeypatch.setattr(os, "stat", refuse)
+    outcome = attempt(Fake(cwd="/closed"))
+    assert (outcome.kind, outcome.message) == (KINDS.CONFIG_ERROR, "the folder /closed may not be entered")
+
+
 def test_without_pidfds(attempt, monkeypatch):
     monkeypatch.delattr(os, "pidfd_open")
     fake = Fake(["sh", "-c", "sleep 0.3; echo said; exit 6"])

@@ -126,6 +126,29 @@ def test_a_folder_that_is_not_there(tmp_path):
     assert "folder" in fault_of(["true"], cwd=tmp_path / "missing")[0]
 
 
+def test_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "no", path)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    message, hint = sentence_for(PermissionError(errno.EACCES, "no"), ["/bin/sh"], str(tmp_path))
+    assert message == f"the folder {tmp_path} may not be entered"
+    assert "chmod" not in hint
+
+
+def test_words_need_not_fit_the_locale(tmp_path, monkeypatch):
+    """As in the locale C, with Python's UTF-8 mode switched off."""
+    folder = tmp_path / "fünf"
+    folder.mkdir()
+    monkeypatch.setattr(os, "fsencode", lambda text: text if isinstance(text, bytes) else text.encode("ascii"))
+    program = start(
+        ["/bin/sh", "-c", 'printf %s "$1 $ODD" > out', "sh", "größer"], cwd=str(folder), environment={"ODD": "süß"}
+    )
+    assert program.wait() == 0
+    program.close()
+    assert (folder / "out").read_bytes() == "größer süß".encode()
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "words"),
     [

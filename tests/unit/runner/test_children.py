@@ -51,6 +51,20 @@ def test_a_child_says_prints_and_ends(setting, tmp_path):
     assert run(work, setting) == (5, f"this 1 {tmp_path} True".encode(), b"printed\n")
 
 
+def test_a_folder_that_may_not_be_entered_is_for_its_user_to_say(setting, monkeypatch):
+    def refuse(path):
+        raise PermissionError("no")
+
+    monkeypatch.setattr(os, "chdir", refuse)
+    assert run(lambda say: say(b"here") or 0, setting)[:2] == (0, b"here")
+
+
+def test_variables_need_not_fit_the_locale(setting, monkeypatch):
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("ascii"))
+    odd = Setting({"NAME": "fünf"}, setting.workdir, setting.wakeup)
+    assert run(lambda say: say(os.environb[b"NAME"]) or 0, odd)[:2] == (0, "fünf".encode())
+
+
 def test_no_other_descriptor_reaches_the_child(setting, tmp_path):
     with open(tmp_path / "held", "w") as held:
         number = held.fileno()
