@@ -127,11 +127,12 @@ def test_a_folder_that_is_not_there(tmp_path):
 
 
 def test_a_folder_that_may_not_be_entered(tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, **_):
         raise PermissionError(errno.EACCES, "no", path)
 
-    monkeypatch.setattr(os, "stat", refuse)
-    message, hint = sentence_for(PermissionError(errno.EACCES, "no"), ["/bin/sh"], str(tmp_path))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(os, "stat", refuse)
+        message, hint = sentence_for(PermissionError(errno.EACCES, "no"), ["/bin/sh"], str(tmp_path))
     assert message == f"the folder {tmp_path} may not be entered"
     assert "chmod" not in hint
 
