@@ -60,7 +60,8 @@ def test_a_folder_that_may_not_be_entered_is_for_its_user_to_say(setting, monkey
 
 
 def test_variables_need_not_fit_the_locale(setting, monkeypatch):
-    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("ascii"))
+    for owner, name in ((os, "fsencode"), (os.environ, "encodevalue")):
+        monkeypatch.setattr(owner, name, lambda text: text.encode("ascii"))
     odd = Setting({"NAME": "fünf"}, setting.workdir, setting.wakeup)
     assert run(lambda say: say(os.environb[b"NAME"]) or 0, odd)[:2] == (0, "fünf".encode())
 
