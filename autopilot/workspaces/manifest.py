@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -18,6 +19,11 @@ from autopilot.workspaces.globs import literal_prefix, matcher
 __all__ = ["Entry", "Manifest", "snapshot", "violations"]
 
 _CHUNK = 1024 * 1024
+_MOST_BEHIND = 20_000
+"""Paths that are looked at behind one folder or link: a link to ``/`` must not take a day."""
+
+_MOST_READ = 256 * 1024 * 1024
+"""Bytes of the largest file that is read: of a larger one size and time of its last change have to do."""
 
 
 @attrs.frozen
@@ -27,7 +33,7 @@ class Entry:
     Attributes:
         kind: ``file``, ``folder``, ``link`` or ``other``.
         mode: permission bits.
-        digest: SHA-256 (hex) of a file's bytes; empty for others, ``unreadable`` where it could not be read.
+        digest: SHA-256 (hex) of a file's bytes; empty for others, a word on it where it was not read.
         target: where a link points to.
         size, mtime_ns: for the record; equal content with another time is no violation.
     """
@@ -123,7 +129,7 @@ def _walk(folder: str, start: str, skip: str, wanted: re.Pattern[str]) -> Iterat
 
 
 def _behind(path: str, place: str) -> Iterator[tuple[str, str]]:
-    for inner, item in _below(path, place, {os.path.realpath(place)}, follow=True):
+    for inner, item in itertools.islice(_below(path, place, {os.path.realpath(place)}, follow=True), _MOST_BEHIND):
         yield inner, item.path
 
 
@@ -176,7 +182,7 @@ def _entry(place: str) -> Entry:
         return Entry(
             kind,
             mode,
-            digest=_digest(place) if kind == "file" else "",
+            digest=_digest(place, status) if kind == "file" else "",
             target=os.readlink(place) if kind == "link" else "",
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
@@ -192,7 +198,9 @@ def _kind(mode: int) -> str:
     return "other"
 
 
-def _digest(place: str) -> str:
+def _digest(place: str, status: os.stat_result) -> str:
+    if status.st_size > _MOST_READ:
+        return f"not read: {status.st_size} bytes, changed at {status.st_ctime_ns}"
     hashed = hashlib.sha256()
     try:
         # O_NONBLOCK: should a pipe have taken the file's place since, opening it must not hang.

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from autopilot.config.settings import TaskSettings
+from autopilot.workspaces import manifest
 from autopilot.workspaces.manifest import snapshot, violations
 
 PROTECTED = TaskSettings().protected
@@ -146,6 +147,31 @@ def test_links_in_a_circle_end(repo):
     (repo / "docs/.claude").symlink_to("..")
     (repo / "src/round").symlink_to(".")
     snapshot(str(repo), PROTECTED)
+
+
+@pytest.mark.parametrize("link", [".claude", "docs/.claude"])
+def test_a_link_to_everything_takes_no_day(repo, tmp_path, monkeypatch, link):
+    monkeypatch.setattr(manifest, "_MOST_BEHIND", 5)
+    everything = tmp_path / "everything"
+    for number in range(50):
+        (everything / str(number)).mkdir(parents=True)
+        (everything / str(number) / "file").touch()
+    shutil.rmtree(repo / ".claude")
+    before = snapshot(str(repo), PROTECTED)
+    (repo / link).symlink_to(everything)
+    changed = violations(before, snapshot(str(repo), PROTECTED))
+    assert link in changed and len(changed) <= 1 + 5
+
+
+def test_a_change_of_a_file_that_is_too_large_to_be_read_is_seen(repo, monkeypatch):
+    monkeypatch.setattr(manifest, "_MOST_READ", 10)
+    (repo / "AGENTS.md").write_bytes(b"x" * 11)
+    before = snapshot(str(repo), PROTECTED)
+    assert "not read" in before["AGENTS.md"].digest
+    changed_at = (repo / "AGENTS.md").stat().st_ctime_ns
+    while (repo / "AGENTS.md").stat().st_ctime_ns == changed_at:  # some clocks of file systems are coarse
+        (repo / "AGENTS.md").write_bytes(b"y" * 11)
+    assert violations(before, snapshot(str(repo), PROTECTED)) == ("AGENTS.md",)
 
 
 @pytest.mark.timeout(30)
