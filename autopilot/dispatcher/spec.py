@@ -73,11 +73,15 @@ def protected_touch(task: Task, settings: Settings) -> str | None:
 
     if settings.tasks.allow_protected_touches:
         return None
-    for glob in task.touches:
-        literal = glob.split("*", 1)[0]
-        if literal and any(overlap(glob, pattern) for pattern in settings.tasks.protected):
+    for glob in _declared(task):
+        if any(overlap(glob, pattern) for pattern in settings.tasks.protected):
             return glob
     return None
+
+
+def _declared(task: Task) -> tuple[str, ...]:
+    """The ``touches`` that say where: who writes ``**`` has declared nothing."""
+    return tuple(glob for glob in task.touches if glob.split("*", 1)[0])
 
 
 def build_spec(
@@ -122,7 +126,8 @@ def build_spec(
         environment_values=dict(own.set_env) if own else {},
         earlier_failure=record.earlier_failure,
         session_id=record.sessions.get(chosen.info.name),
-        protected=settings.tasks.protected if watched and not settings.tasks.allow_protected_touches else (),
+        protected=settings.tasks.protected if watched else (),
+        allowed=_declared(task) if settings.tasks.allow_protected_touches else (),
         durability=settings.durability,
         lease_ttl_s=settings.limits.lease_ttl_s,
         beat_s=settings.limits.beat_s,

@@ -81,6 +81,7 @@ class AttemptSpec:
         earlier_failure: what the last judged attempt said, for the prompt; empty on the first.
         session_id: the program's session of an earlier attempt on this executor, None to start afresh.
         protected: globs that the executor must not change.
+        allowed: globs that it may change even so.
         store_plugin: opens ``store_url``; None for the built-in file store.
     """
 
@@ -105,6 +106,7 @@ class AttemptSpec:
     earlier_failure: str = ""
     session_id: str | None = None
     protected: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     durability: str = "full"
     lease_ttl_s: float = 30.0
     beat_s: float = 10.0

@@ -47,12 +47,14 @@ class Evidence:
         """The changed paths (capped) and the violations; both are written to ``changes.json`` too."""
         if not self._watched:
             return (), ()
+        from autopilot.workspaces.globs import matcher
         from autopilot.workspaces.manifest import snapshot, violations
 
         spec = self._spec
+        allowed = matcher(spec.allowed)
         failpoint("runner.protected")
         after = snapshot(spec.workdir, spec.protected, skip=spec.root, tick=self._tick)
-        broken = violations(self._before, after)
+        broken = tuple(path for path in violations(self._before, after) if not allowed.fullmatch(path))
         changed, count = self._changes()
         entries = {
             path: {

@@ -658,7 +658,7 @@ def test_on_unavailable_fail_blocks(arena: Any) -> None:
 def test_worktrees_and_protected_paths_are_refused_with_a_reason(arena: Any) -> None:
     arena.executor("coder")
     arena.task("tree", workspace="worktree")
-    arena.task("hooks", touches=[".git/hooks/**"])
+    arena.task("hooks", touches=[".git/hooks/**", "**", "*.md"], workspace="repo")
     arena.tick()
     assert (arena.status("tree"), arena.reason("tree")) == ("blocked", "workspace_unavailable")
     assert (arena.status("hooks"), arena.reason("hooks")) == ("blocked", "protected_path")
@@ -667,6 +667,8 @@ def test_worktrees_and_protected_paths_are_refused_with_a_reason(arena: Any) -> 
     arena.tick()
     arena.tick()
     assert arena.status("hooks") == "in_progress"
+    (spec,) = arena.stage.started
+    assert (spec.protected, spec.allowed) == (TaskSettings().protected, (".git/hooks/**",))
 
 
 @pytest.mark.parametrize(

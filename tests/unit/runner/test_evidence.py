@@ -50,6 +50,15 @@ def test_changes_and_violations(place):
     )
 
 
+def test_what_the_task_declared_may_change_and_nothing_else(place):
+    for name in ("AGENTS.md", "CLAUDE.md"):
+        (place / "work" / name).write_text("old")
+    evidence = look(place, protected=("AGENTS.md", "CLAUDE.md"), allowed=("AGENTS.md",))
+    for name in ("AGENTS.md", "CLAUDE.md"):
+        (place / "work" / name).write_text("new")
+    assert evidence.gather() == (("AGENTS.md", "CLAUDE.md"), ("CLAUDE.md",))
+
+
 def test_what_was_there_before_is_kept_until_it_is_compared(place):
     evidence = look(place)
     assert (place / "run" / "before.manifest").exists()
