@@ -58,12 +58,19 @@ def without_each_fsync(name: str) -> Iterator[tuple[int, str, Trace]]:
                 yield number, what, play(name, folder, without=number)
 
 
+SPARE = {("finish", "folder .autopilot/tasks")}
+"""There the claim stands in the file for good, and what an older text lacks is repaired; adopt and redo show what
+the fsync is for where it does not."""
+
+
 @pytest.mark.timeout(3600 if FULL else 300)
 @pytest.mark.parametrize("name", ALONE)
 def test_every_single_fsync_is_needed(name: str) -> None:
     """Not where several work at once: there another one's fsync may stand in for one that was left out."""
     caught = 0
     for number, what, trace in without_each_fsync(name):
+        if (name, what) in SPARE:
+            continue
         assert explore(trace, limit=60).faults, f"nothing in {name} depends on fsync {number}, of {what}"
         caught += 1
     record("T3p", f"fsyncs left out: {name}", caught=caught, missed=0)

@@ -40,7 +40,8 @@ def examine(place: str, done: list[Step], under_way: list[Step]) -> None:
     store = FileStore(root, publish=log.publish, durability="process", watch=False)
     try:
         log.append([fact("dispatcher.started")])
-        with mock.patch.object(scan, "_abandoned", lambda folder, name: True):  # an hour later
+        # Longer than an hour later, when nobody lives that wrote then.
+        with mock.patch.multiple(scan, _LEFTOVER_S=float("-inf"), start_time_of=lambda pid: None):
             for _ in range(2):
                 tick = reconciler(store, log)
                 tick.sweep()

@@ -184,21 +184,29 @@ def reclaim(site: Site) -> None:
 
 @scenario
 def adopt(site: Site) -> None:
-    """A tick commits what a runner has reported."""
-    site.report(site.running("one"))
-    site.from_here()
+    """A tick commits what a runner has reported; that the task was claimed may not be in its file yet."""
+    site.create("one")
+    site.make_run("one", 1)
+    site.durable_until_here()
+    site.report(site.start(site.claim("one")))
+    site.recorder.count_from_here()
     with site.step("adopt", "one", settles=Status.DONE, proof=used("one", 1, "succeeded")):
         reconciler(site.store, site.log).sweep()
 
 
 @scenario
 def redo(site: Site) -> None:
-    """A crash came between a commit and its projections; the next start does them."""
-    lease = site.running("one")
+    """A crash came between a commit and its projections; the next start does them.
+
+    That the task was claimed may not be in its file yet, either.
+    """
+    site.create("one")
+    site.durable_until_here()
+    lease = site.start(site.claim("one"))
     with mock.patch.object(site.store._projector, "ending"):
         site.finish(lease)
     site.steps[-1].events = site.steps[-2].events
-    site.from_here()
+    site.recorder.count_from_here()
     with site.step("redo", "one", settles=Status.DONE, proof=used("one", 1, "told by 1")):
         site.store.project()
 

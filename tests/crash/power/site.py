@@ -109,9 +109,12 @@ class Hand:
             step.token = lease.token
         return started
 
+    def make_run(self, task_id: str, token: int) -> None:
+        """As the runner makes its folder, without an fsync."""
+        os.makedirs(self.store._layout.run(task_id, token), exist_ok=True)
+
     def report(self, lease: Lease) -> None:
-        # The runner makes its folder itself, without an fsync.
-        os.makedirs(self.store._layout.run(lease.task_id, lease.token), exist_ok=True)
+        self.make_run(lease.task_id, lease.token)
         with self._site.step("report", lease.task_id, settles=Status.DONE):
             self.store.report(lease, result_of(lease))
 
@@ -166,8 +169,12 @@ class Site(Hand):
 
     def from_here(self) -> None:
         """What was done until now is on the disk, and no matter of this scenario."""
-        self.start_at = len(self.recorder.ops)
+        self.durable_until_here()
         self.recorder.count_from_here()
+
+    def durable_until_here(self) -> None:
+        """What was done until now is on the disk; what comes next is, as far as its own fsyncs see to it."""
+        self.start_at = len(self.recorder.ops)
 
     @contextmanager
     def step(
