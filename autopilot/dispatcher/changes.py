@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from autopilot.dispatcher.hold import Hold, HoldMode, clear_hold, write_hold
-from autopilot.errors import AlreadyExistsError, BusyError, TaskFormatError, TransitionError
+from autopilot.errors import AlreadyExistsError, BusyError, TransitionError
 from autopilot.models import (
     ALLOWED_TRANSITIONS,
     Ending,
@@ -24,7 +24,7 @@ from autopilot.models import (
 from autopilot.system.clock import format_instant
 from autopilot.system.durable import ensure_folder, read_file, replace_file
 from autopilot.system.sanitize import visible
-from autopilot.taskfile import SCHEMA, lookalike
+from autopilot.taskfile import SCHEMA, lookalike, newer_format
 
 if TYPE_CHECKING:
     from autopilot.dispatcher.control import Control
@@ -74,11 +74,7 @@ def cancel(control: Control, task: Task, by: str) -> str:
 
 def _refuse_newer(task: Task) -> None:
     if task.schema > SCHEMA:
-        raise TaskFormatError(
-            f"the file is in format {task.schema}, which this version does not write",
-            hint="install a newer autopilot-core",
-            path=task.path,
-        )
+        raise newer_format(task.schema, task.path)
 
 
 def retry(control: Control, task: Task, force: bool, by: str) -> Task:

@@ -10,7 +10,7 @@ import attrs
 
 from autopilot.dispatcher.board import ENDED, Board
 from autopilot.dispatcher.endings import backoff_of
-from autopilot.dispatcher.faults import Faults, TaskFault
+from autopilot.dispatcher.faults import Faults, TaskFault, hits_all
 from autopilot.dispatcher.gates import REMOVABLE, Circumstances, Dependencies, Refusal, Running, refusals
 from autopilot.dispatcher.reconcile import Adopted, Means, Reconciler
 from autopilot.dispatcher.reports import Started, TickReport, started_by
@@ -243,18 +243,16 @@ class Dispatcher:
             self._board.make_ready(task_id)
 
     def _try_alone(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
-        started = None
-        done = False
         try:
-            with self._faults.kept(summary.id):
-                started = self._try(summary, planned, dry_run)
-                self._faults.forget(summary.id)
-                done = True
-        except BaseException:
-            self._board.make_ready(summary.id)
-            raise
-        if not done:
+            started = self._try(summary, planned, dry_run)
+        except BaseException as fault:
+            if not isinstance(fault, Exception) or hits_all(fault):
+                self._board.make_ready(summary.id)
+                raise
+            self._faults.keep(summary.id, fault)
             self._board.sleep(summary.id, until=self._clock.now().timestamp() + _FAULT_AGAIN_S)
+            return None
+        self._faults.forget(summary.id)
         return started
 
     def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:

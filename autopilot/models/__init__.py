@@ -11,10 +11,10 @@ from autopilot.models.status import ALLOWED_TRANSITIONS, TERMINAL, Priority, Sta
 from autopilot.models.task import InvalidTask, Reason, Task, TaskDraft, Workspace
 
 __all__ = [
-    "NO_BEAT",
     "ALLOWED_TRANSITIONS",
     "MAX_LOST",
     "MAX_UNAVAILABLE",
+    "NO_BEAT",
     "POLICIES",
     "HealthEffect",
     "Next",

@@ -4,7 +4,7 @@ Importing this package does not import PyYAML: most files never need it.
 """
 
 from autopilot.taskfile.codec import parse, parse_frontmatter, read_fields
-from autopilot.taskfile.edit import edit
+from autopilot.taskfile.edit import edit, newer_format
 from autopilot.taskfile.fields import FIELDS, OWNED_KEYS, SCHEMA, Field, Kind
 from autopilot.taskfile.ids import check_id, lookalike, lookalikes, new_id, skeleton
 from autopilot.taskfile.render import render
@@ -20,6 +20,7 @@ __all__ = [
     "lookalike",
     "lookalikes",
     "new_id",
+    "newer_format",
     "parse",
     "parse_frontmatter",
     "read_fields",

@@ -13,7 +13,7 @@ from autopilot.taskfile.entries import Entry, find
 from autopilot.taskfile.fields import SCHEMA
 from autopilot.taskfile.source import Source, split
 
-__all__ = ["edit"]
+__all__ = ["edit", "newer_format"]
 
 _HEADER = re.compile(r"[|>][^\s#]*([ \t]+#.*)?")
 
@@ -49,10 +49,16 @@ def edit(data: bytes, values: Mapping[str, Any]) -> bytes:
 def _refuse_newer(before: Mapping[str, Any]) -> None:
     number = before.get("schema")
     if isinstance(number, str) and number.isascii() and number.isdigit() and int(number[:9]) > SCHEMA:
-        raise TaskFormatError(
-            f"the file is in format {number[:9]}, which this version does not write",
-            hint="install a newer autopilot-core",
-        )
+        raise newer_format(number[:9])
+
+
+def newer_format(number: object, path: str = "") -> TaskFormatError:
+    """The refusal to write into a file whose ``schema`` is newer than ours."""
+    return TaskFormatError(
+        f"the file is in format {number}, which this version does not write",
+        hint="install a newer autopilot-core",
+        path=path,
+    )
 
 
 def _edited(source: Source, entries: Mapping[str, Entry], wanted: Mapping[str, Any]) -> str:
