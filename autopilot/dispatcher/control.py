@@ -249,11 +249,17 @@ class Control(Parts):
 
     def lease_verdict(self, lease: Lease) -> str:
         """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
-        from autopilot.store.liveness import verdict
+        from autopilot.store.liveness import Liveness, verdict
         from autopilot.system.processes import alive_in_this_boot, is_alive
 
         alive = alive_in_this_boot if self._afar else is_alive
-        return str(verdict(lease, self.clock, self.beats, alive=alive))
+        while True:
+            answer = verdict(lease, self.clock, self.beats, alive=alive)
+            # We may have been stopped since the lease was read: only a beat that is still the same is silence.
+            fresh = self.store.lease(lease.task_id) if answer is Liveness.EXPIRED else None
+            if fresh is None or fresh.beat == lease.beat:
+                return str(answer)
+            lease = fresh
 
     def clear(self, lease: Lease) -> str | None:
         """End what is left of an attempt; None when nothing is alive, else why not yet."""

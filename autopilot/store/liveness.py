@@ -5,8 +5,9 @@
 * Another host or pid namespace: only the beat can tell, and its clock is not ours. It counts as run out when it
   has not *changed* for the lease's time and a grace, measured on our own monotonic clock since we first saw it.
 * A live owner whose beat is too old has been stopped or swapped out: its lease has run out (``EXPIRED``), and it
-  must be ended before the task is taken from it. Who was away for as long itself looks twice: the whole machine
-  may have stood still.
+  must be ended before the task is taken from it.
+* Who itself did not look for more than half a lease's time waits for as long before it calls a beat too old, once
+  for each beat: the whole machine may have stood still.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ class Liveness(StrEnum):
 
 @attrs.define
 class Sight:
-    """A beat, as it was seen: since when it is this one, the last look, and whether it was forgiven its age."""
+    """A beat, as it was seen: since when it is this one, the last look, and when we came back from being away."""
 
     beat: float
     since: float
     looked: float
-    forgiven: bool = False
+    back: float = float("-inf")
 
 
 class BeatWatch:
@@ -58,26 +59,21 @@ class BeatWatch:
     def __init__(self) -> None:
         self._seen: dict[tuple[str, int, ProcessIdentity], Sight] = {}
 
-    def look(self, lease: Lease, now: float) -> float:
-        """Look at a lease; the seconds since the last look at it, 0 on the first."""
+    def look(self, lease: Lease, now: float, *, seldom_s: float) -> Sight:
+        """Look at a lease.
+
+        Args:
+            seldom_s: who has not looked for longer than this was away.
+        """
         key = (lease.task_id, lease.token, lease.owner)
-        sight = self._seen.get(key)
+        last = self._seen.get(key)
+        sight = last
         if sight is None or sight.beat != lease.beat or now < sight.looked:
-            last = now if sight is None else min(now, sight.looked)
-            self._seen[key] = Sight(lease.beat, now, now)
-            return now - last
-        last, sight.looked = sight.looked, now
-        return now - last
-
-    def unchanged_for(self, lease: Lease, now: float) -> float:
-        """Seconds for which the beat has been seen as it was at the last look."""
-        return now - self._seen[lease.task_id, lease.token, lease.owner].since
-
-    def forgive(self, lease: Lease) -> bool:
-        """Whether this beat is forgiven for being old: once."""
-        sight = self._seen[lease.task_id, lease.token, lease.owner]
-        first, sight.forgiven = not sight.forgiven, True
-        return first
+            sight = self._seen[key] = Sight(lease.beat, now, now)
+        if last is not None and now - last.looked > seldom_s and sight.back < sight.since:
+            sight.back = now
+        sight.looked = now
+        return sight
 
     def keep_only(self, leases: list[Lease]) -> None:
         """Forget all leases but these."""
@@ -107,13 +103,12 @@ def verdict(
         return Liveness.DEAD
     now = clock.monotonic()
     ttl = min(max(lease.ttl_s, TTL_SHORTEST_S), TTL_LONGEST_S)
-    away = observed.look(lease, now)
-    silent = observed.unchanged_for(lease, now)
+    sight = observed.look(lease, now, seldom_s=ttl / 2)
+    patient = now - sight.back <= ttl / 2
+    silent = now - sight.since
     if known is None:
-        return Liveness.EXPIRED if silent > ttl + GRACE_S else Liveness.UNKNOWN
+        return Liveness.EXPIRED if silent > ttl + GRACE_S and not patient else Liveness.UNKNOWN
     if 0.0 <= lease.beat <= now + _AHEAD_S:
         # Our own boot's clock: the age is exact, also for a beat that we see for the first time.
         silent = now - lease.beat
-    if silent <= ttl or (away > ttl + GRACE_S and observed.forgive(lease)):
-        return Liveness.ALIVE
-    return Liveness.EXPIRED
+    return Liveness.EXPIRED if silent > ttl and not patient else Liveness.ALIVE

@@ -29,6 +29,7 @@ __all__ = ["LIMIT", "TTL_S", "FileLog", "Held", "Owner", "Refused", "StoreModel"
 LIMIT = 2
 TTL_S = 30.0
 _MARGIN_S = 0.5
+_NEVER = float("-inf")
 
 Refused = type[Exception] | None
 
@@ -90,7 +91,7 @@ class Held:
         beat: when its owner was heard of last.
         seen: the beat that a watcher saw last, and when it first saw that one.
         looked: when it looked last at this owner.
-        forgiven: whether it forgave this beat its age; None where it was too close to say.
+        back: when it came back from being away, with this beat before it; None where it was too close to say.
         told: its end is in the log.
     """
 
@@ -100,7 +101,7 @@ class Held:
     beat: float = 0.0
     seen: tuple[float, float] = (-1.0, 0.0)
     looked: float | None = None
-    forgiven: bool | None = False
+    back: float | None = _NEVER
     status: Status | None = None
     told: bool = False
 
@@ -111,22 +112,17 @@ class Held:
         away = 0.0 if self.looked is None else now - self.looked
         self.looked = now
         if self.seen[0] != self.beat:
-            self.seen, self.forgiven = (self.beat, now), False
+            self.seen, self.back = (self.beat, now), _NEVER
+        if self.back == _NEVER and (seldom := _exceeds(away, TTL_S / 2)) is not False:
+            self.back = now if seldom else None
         if self.owner is Owner.ELSEWHERE:
-            late = _exceeds(now - self.seen[1], TTL_S + GRACE_S)
-            return None if late is None else Liveness.EXPIRED if late else Liveness.UNKNOWN
-        late = _exceeds(now - self.beat, TTL_S)
-        if late is False:
-            return Liveness.ALIVE
-        # Whoever was away for as long itself forgives a beat once.
-        forgives = False if self.forgiven else _exceeds(away, TTL_S + GRACE_S)
-        if forgives is False:
-            return Liveness.EXPIRED if late else None
-        if late is None or forgives is None or self.forgiven is None:
-            self.forgiven = None
-            return None
-        self.forgiven = True
-        return Liveness.ALIVE
+            late, otherwise = _exceeds(now - self.seen[1], TTL_S + GRACE_S), Liveness.UNKNOWN
+        else:
+            late, otherwise = _exceeds(now - self.beat, TTL_S), Liveness.ALIVE
+        hasty = None if self.back is None else _exceeds(now - self.back, TTL_S / 2)
+        if late is False or hasty is False:
+            return otherwise
+        return Liveness.EXPIRED if late and hasty else None
 
 
 def _exceeds(seconds: float, limit: float) -> bool | None:

@@ -75,9 +75,9 @@ OWNERS = {
     "a reused pid": attrs.evolve(HERE, start_time="1"),
     "gone": gone_owner(),
 }
+NEVER = float("-inf")
 SEEN, UNSEEN = ("here",), ("another host", "another namespace")
 
-# A dispatcher that was away itself for longer than a lease lasts is a story of its own, told in test_liveness.
 moves = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.floats(0, TTL_SHORTEST_S + GRACE_S)),
@@ -96,7 +96,8 @@ moves = st.lists(
 )
 def judgements(who: str, ttl_s: float, moves: list[tuple[str, float]]) -> None:
     clock, watch = FakeClock(tick_s=0), BeatWatch()
-    beat = first_seen = clock.steady
+    beat = first_seen = looked = clock.steady
+    back = NEVER
     ttl = min(max(ttl_s, TTL_SHORTEST_S), TTL_LONGEST_S)
     for what, much in [("pass", 0.0), *moves]:
         if what == "wall":
@@ -105,12 +106,18 @@ def judgements(who: str, ttl_s: float, moves: list[tuple[str, float]]) -> None:
             clock.advance(much)
         elif clock.steady != beat:
             beat = first_seen = clock.steady
+            back = NEVER
+        if back == NEVER and clock.steady - looked > ttl / 2:
+            back = clock.steady
+        looked = clock.steady
+        patient = clock.steady - back <= ttl / 2
         judged = verdict(lease_of(OWNERS[who], beat, ttl_s), clock, watch)
         if who in SEEN:
-            assert judged is (Liveness.EXPIRED if clock.steady - beat > ttl else Liveness.ALIVE)
+            late = clock.steady - beat > ttl
+            assert judged is (Liveness.EXPIRED if late and not patient else Liveness.ALIVE)
         elif who in UNSEEN:
-            silent = clock.steady - first_seen
-            assert judged is (Liveness.EXPIRED if silent > ttl + GRACE_S else Liveness.UNKNOWN)
+            late = clock.steady - first_seen > ttl + GRACE_S
+            assert judged is (Liveness.EXPIRED if late and not patient else Liveness.UNKNOWN)
         else:
             assert judged is Liveness.DEAD
 
@@ -271,8 +278,9 @@ def test_a_life_with_jumps_is_the_same_life(runner: ProcessIdentity) -> None:
 # ---------------------------------------------------------------------- mutation
 
 
-def silence_is_never_forgiven(m: pytest.MonkeyPatch) -> None:
-    m.setattr(BeatWatch, "forgive", lambda *_: False)
+def who_was_away_is_in_a_hurry(m: pytest.MonkeyPatch) -> None:
+    real = BeatWatch.look
+    m.setattr(BeatWatch, "look", lambda self, lease, now, **_: real(self, lease, now, seldom_s=float("inf")))
 
 
 def alarms_ring_by_the_wall_clock_alone(m: pytest.MonkeyPatch) -> None:
@@ -294,7 +302,7 @@ def rests_are_believed_without_end(m: pytest.MonkeyPatch) -> None:
 
 
 PLANTS = [
-    silence_is_never_forgiven,
+    who_was_away_is_in_a_hurry,
     alarms_ring_by_the_wall_clock_alone,
     parking_is_believed_without_end,
     rests_are_believed_without_end,

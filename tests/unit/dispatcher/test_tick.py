@@ -855,6 +855,28 @@ def test_an_end_that_comes_too_late_is_refused_and_told(arena: Any, newer: bool)
     assert told == ([{"attempt": 1, "current": 2, "what": "end"}] if newer else [])
 
 
+@pytest.mark.parametrize("beats_on", [True, False])
+def test_who_was_stopped_after_it_read_a_lease_reads_its_beat_again(
+    arena: Any, monkeypatch: pytest.MonkeyPatch, beats_on: bool
+) -> None:
+    """Else every attempt of a dispatcher that was stopped at the wrong moment would be ended while it works."""
+
+    def sleep_after_reading(leases: list[Any]) -> None:
+        for lease in leases:
+            arena.clock.pass_by(300.0)
+            if beats_on:
+                arena.control.store.renew(lease)
+
+    monkeypatch.setattr(arena.control.beats, "keep_only", sleep_after_reading)
+    monkeypatch.setattr(arena.control, "clear", lambda lease: None)
+    arena.executor("coder")
+    arena.task("one")
+    arena.tick()
+    arena.tick()
+    ended = [event["payload"]["why"] for event in arena.events("task.reclaimed")]
+    assert ended == ([] if beats_on else ["its runner gave no sign of life and was ended"])
+
+
 def test_a_pause_of_ours_does_not_last_for_as_long_as_a_clock_was_wrong(arena: Any) -> None:
     arena.executor("coder")
     arena.task("one")
