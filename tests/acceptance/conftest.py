@@ -104,7 +104,17 @@ def until_fixture() -> Callable[[Callable[[], object], str], None]:
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Program]:
     """The program in an empty folder. What it left running is cancelled, and ended by its pid."""
-    folder = tmp_path / "project"
+    yield from running_in(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def shared_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """The same for a whole module: for tests that cannot disturb each other."""
+    yield from running_in(tmp_path_factory.mktemp("shared") / "project")
+
+
+def running_in(folder: Path) -> Iterator[Program]:
+    """The program in a new folder, until it is no longer needed."""
     folder.mkdir()
     program = Program(folder)
     yield program
@@ -133,7 +143,7 @@ class Environment:
         self.folder = folder / "env"
         self.work = folder / "work"
         self.work.mkdir()
-        venv.create(self.folder, with_pip=True)
+        venv.create(self.folder, with_pip=False)
         self.bin = self.folder / "bin"
 
     def run(self, *words: str, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
@@ -155,9 +165,12 @@ class Environment:
             assert done.returncode == code, f"{words} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def pip(self, *words: str) -> None:
-        """Run pip."""
-        self.run("python", "-m", "pip", "--disable-pip-version-check", "--quiet", *words)
+    def pip(self, *words: str) -> str:
+        """Run pip on it, without having to install pip in it first; its standard output."""
+        pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "--disable-pip-version-check"]
+        done = subprocess.run([*pip, *words], capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{words} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def ctl(self, *words: str, code: int | None = 0) -> str:
         """Standard output of ``autopilotctl``."""
@@ -171,9 +184,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example = REPOSITORY / "examples" / "third-party-executor"
     packages = [REPOSITORY, *sorted(REPOSITORY.glob("autopilot-adapter-*")), example]
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(folder)]
-    for package in packages:
-        if (package / "pyproject.toml").exists() and (package / "README.md").exists():
-            subprocess.run([*pip, str(package)], check=True, capture_output=True)
+    subprocess.run([*pip, *map(str, packages)], check=True, capture_output=True)
     return folder
 
 

@@ -24,9 +24,10 @@ WRITES = [
 MOUNT = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 
 
-@pytest.fixture
-def sealed(program: Any) -> Any:
+@pytest.fixture(scope="module")
+def sealed(shared_program: Any) -> Any:
     """The program on a root with two tasks that is then read-only: by a mount as root, else by its modes."""
+    program = shared_program
     program.task("a", "true")
     program("task", "create", "--id", "b", "--title", "B")
     program("events", "publish", "ch", "message")

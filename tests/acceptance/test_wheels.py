@@ -26,7 +26,7 @@ def size_of(folder: Path) -> int:
 
 
 def installed(environment: Any) -> set[str]:
-    listed = json.loads(environment.run("python", "-m", "pip", "list", "--format", "json").stdout)
+    listed = json.loads(environment.pip("list", "--format", "json"))
     return {row["name"].lower().replace("_", "-") for row in listed}
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.campaign import record
+from tests.campaign import record, sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUDGET_S = 6.0
@@ -281,8 +281,9 @@ def judge(told: Mapping[str, Any], name: str, animal: Animal) -> None:
     assert quarantined == (animal.status == "quarantined")
 
 
-@pytest.mark.parametrize("shape", ZOO)
+@pytest.mark.parametrize("shape", sample(ZOO, 14))
 def test_one_animal_beside_one_that_behaves(shape: str, site: Site) -> None:
+    """Each for itself; all of them together are in the whole zoo."""
     site.install("bad", ZOO[shape].source)
     judge(site.drive(), "bad", ZOO[shape])
 

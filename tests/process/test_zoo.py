@@ -22,7 +22,7 @@ import attrs
 import psutil
 import pytest
 
-from tests.campaign import FULL, record, size
+from tests.campaign import FULL, record, sample, size
 from tests.process.bench import RIGHTLESS
 from tests.process.cage import GRACE_S, Cage, Cell, cage
 from tests.process.zoo import SHAPES, Shape, argv_of, end_all, living, new_tag, staying, wait_until
@@ -42,7 +42,7 @@ GROUPS = {
     "quiet": [shape for shape in staying() if shape.name not in NOISY],
     "noisy": [SHAPES[name] for name in NOISY],
 }
-BUSY = ("timeout", "cancel", "runner KILL", "dispatcher, runner KILL", "all three KILL")
+BUSY = sample(("timeout", "cancel", "runner KILL", "dispatcher, runner KILL", "all three KILL"), 2)
 """The endings that the noisy shapes have by default."""
 
 

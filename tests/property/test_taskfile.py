@@ -327,7 +327,7 @@ END = {
 }
 
 
-@runs(300)
+@runs(100)
 @given(st.one_of(HEADS, PLAIN_HEADS), BODIES, ENDINGS)
 def test_every_task_can_be_told_how_it_ended(head: str, body: str, ending: str) -> None:
     data = file_of(head, body, ending)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,9 @@ BROKEN: dict[str, tuple[str, set[str]]] = {
     ),
 }
 
+LIMIT_S = 6.0
+"""How long a broken executor is waited for: some of them hang, as they are meant to."""
+
 HEAVY = {
     "test_whatever_it_prints_a_success_stays_one",
     "test_a_flood_costs_little_memory_and_disk",
@@ -212,19 +216,23 @@ HEAVY = {
     "test_a_long_prompt_arrives",
     "test_a_program_that_lingers_after_its_last_word_is_ended",
 }
-"""Seconds each: by default they are run only for the sound executor and for those that should fail them;
-AUTOPILOT_TEST_SIZE above 1 runs all of them for all."""
+"""Seconds each: by default only the sound executor and those that should fail them are put to them."""
 
 SELECTION = """
-MEANT, HEAVY = {meant!r}, {heavy!r}
+import zlib
+
+MEANT, HEAVY, DAY = {meant!r}, {heavy!r}, {day}
+
+def chosen(item):
+    if item.originalname in MEANT.get(item.cls.__name__, ()):
+        return True
+    today = (zlib.crc32(item.nodeid.encode()) + DAY) % 5 == 0
+    return item.originalname not in HEAVY and (item.cls.__name__ == "TestSound" or today)
 
 def pytest_collection_modifyitems(items):
-    items[:] = [
-        item
-        for item in items
-        if item.originalname not in HEAVY or item.originalname in MEANT.get(item.cls.__name__, ())
-    ]
+    items[:] = filter(chosen, items)
 """
+"""The everyday run: all that is meant for a fault, and a fifth of what is not, another one on each day."""
 
 
 @pytest.mark.slow
@@ -233,11 +241,13 @@ def test_each_fault_is_found_by_the_tests_meant_for_it(tmp_path: Path) -> None:
     text = SOUND + "\nclass TestSound(Contract):\n    __test__ = True\n"
     for name, (body, _) in BROKEN.items():
         text += f"\nclass {name}(Sound):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n"
-        text += f"\nclass Test{name}(Contract):\n    __test__ = True\n    kind = {name}\n"
+        text += f"\nclass Test{name}(Contract):\n    __test__ = True\n    kind = {name}\n    limit_s = {LIMIT_S}\n"
     (tmp_path / "test_generated.py").write_text(text)
     if not FULL:
         meant = {"TestSound": HEAVY, **{f"Test{name}": tests for name, (_, tests) in BROKEN.items()}}
-        (tmp_path / "conftest.py").write_text(SELECTION.format(meant=meant, heavy=HEAVY))
+        (tmp_path / "conftest.py").write_text(
+            SELECTION.format(meant=meant, heavy=HEAVY, day=date.today().toordinal())
+        )
     done = subprocess.run(
         [
             sys.executable,
