@@ -46,29 +46,28 @@ def clear(lease: Lease, run_dir: str, *, clock: Clock, grace_s: float = 2.0) -> 
     """End what is left of an attempt whose owner is dead or whose lease has run out.
 
     The caller has judged that the lease may be taken back (owner dead, or ``beat`` older than ``ttl_s``), and
-    after ``Cleared`` it commits that in the store, which refuses if the lease has changed hands meanwhile. A
-    dispatcher that owns a mere claim is never killed: the start gate makes its late runner harmless. Of an owner
-    on another host or in another pid namespace nothing can be seen or killed from here: its lease's time and
-    grace are all there is, and its late result is refused by its token.
+    after ``Cleared`` it commits that in the store, which refuses if the lease has changed hands meanwhile.
+
+    Of a mere claim nothing is ever killed: the start gate makes its late runner harmless, and what wears its mark
+    by now is the work of a runner that has become its owner since the lease was read. Of an owner on another host
+    or in another pid namespace nothing can be seen or killed from here: its lease's time and grace are all there
+    is, and its late result is refused by its token.
 
     Args:
         lease: as it was read from the store.
         run_dir: ``.autopilot/runs/<id>/<attempt>`` of this attempt.
         grace_s: how long to wait for killed processes to go, and for the launcher's word, in this call.
     """
-    if is_alive(lease.owner) is None:
+    if lease.state is LeaseState.CLAIMED or is_alive(lease.owner) is None:
         return Cleared()
-    killed = 0
-    if lease.state is LeaseState.STARTED:
-        report = kill_processes([lease.owner], clock=clock, limit_s=grace_s)
-        if report.survivors:
-            return _deferred(report.survivors)
-        killed = report.killed
-        failpoint("reclaim.killed")
-        waiting = _wait_for_guardian(lease, run_dir, clock, grace_s)
-        if waiting is not None:
-            return waiting
-    return _kill_marked(run_dir, clock, grace_s, killed)
+    report = kill_processes([lease.owner], clock=clock, limit_s=grace_s)
+    if report.survivors:
+        return _deferred(report.survivors)
+    failpoint("reclaim.killed")
+    waiting = _wait_for_guardian(lease, run_dir, clock, grace_s)
+    if waiting is not None:
+        return waiting
+    return _kill_marked(run_dir, clock, grace_s, report.killed)
 
 
 def _wait_for_guardian(lease: Lease, run_dir: str, clock: Clock, grace_s: float) -> Deferred | None:

@@ -29,18 +29,21 @@ _ALL_DONE_AT = 0.9
 """By when the plan is through: the last tasks offer few victims."""
 
 _WALKER_S = 60.0
-"""How long a sleepwalker may take to its first claim."""
+"""How long a sleepwalker may take until a claim of its is somebody else's."""
+
+_SURE_S = 0.5
+"""For so long it must be so: who is being ended is stopped for a moment, too."""
 
 _LOSES_RUNNER = ("kill runner", "stop runner")
 
 
 @attrs.define
 class Walker:
-    """A dispatcher whose runners fall asleep at the gate, since when it lives, and since when one sleeps."""
+    """A dispatcher whose runners fall asleep at the gate, since when it lives, and since when one is too late."""
 
     dispatcher: subprocess.Popen[bytes]
     since: float
-    since_asleep: float = 0.0
+    since_late: float = 0.0
 
 
 class Chaos:
@@ -53,10 +56,12 @@ class Chaos:
 
     Attributes:
         done: how many of each were delivered.
+        struck: the pids of the runners that were killed, or stopped for longer than a lease.
     """
 
     def __init__(self, arena: Arena, faults: Mapping[str, int], rng: random.Random) -> None:
         self.done: Counter[str] = Counter()
+        self.struck: set[int] = set()
         self._arena = arena
         self._rng = rng
         self._plan = [kind for kind, count in faults.items() for _ in range(count) if kind != "sleepwalk"]
@@ -118,6 +123,7 @@ class Chaos:
             if victim is None or victim in asleep:
                 continue
             if send_signal(victim, signal.SIGKILL) if verb == "kill" else self._stop(victim, verb):
+                self.struck.update([victim.pid] if loses else [])
                 return True
         return False
 
@@ -164,9 +170,11 @@ class Chaos:
 
     def _look_after(self, walker: Walker, now: float) -> None:
         asleep = set(self._arena.stopped()) - {process.pid for _, process in self._asleep}
-        if not asleep and now < walker.since + _WALKER_S:
-            walker.since_asleep = now
-        elif now >= walker.since_asleep + LONG_S:
+        claims = self._arena.claims_of({one.dispatcher.pid for one in self._walkers})
+        # Each of them had a claim when it fell asleep.
+        if len(asleep) <= claims and now < walker.since + _WALKER_S:
+            walker.since_late = now
+        elif now >= walker.since_late + _SURE_S:
             self._walkers.remove(walker)
             if walker.dispatcher in self._arena.dispatchers:
                 self._kill_dispatcher(walker.dispatcher)

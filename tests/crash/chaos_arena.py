@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,16 +146,24 @@ class Arena:
     def started_leases(self) -> list[Started]:
         """The attempts that are under way."""
         found = []
+        for task, lease in self._leases("started"):
+            guardian = lease.get("guardian")
+            lost = lease["record"]["lost"]
+            found.append(Started(task, _who(lease["owner"]), guardian and _who(guardian), lost))
+        return found
+
+    def claims_of(self, pids: Collection[int]) -> int:
+        """How many tasks these dispatchers have claimed and not started."""
+        return sum(lease["owner"]["pid"] in pids for _, lease in self._leases("claimed"))
+
+    def _leases(self, state: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for path in sorted((self.root / "state" / "leases").glob("*.json")):
             try:
                 lease = json.loads(path.read_bytes())
             except (OSError, ValueError):
                 continue
-            if lease.get("state") == "started":
-                guardian = lease.get("guardian")
-                lost = lease["record"]["lost"]
-                found.append(Started(path.stem, _who(lease["owner"]), guardian and _who(guardian), lost))
-        return found
+            if lease.get("state") == state:
+                yield path.stem, lease
 
     def stopped(self) -> list[int]:
         """Launchers and runners that are stopped, by whomever."""

@@ -88,10 +88,21 @@ def _events(lines: list[bytes], bodies: dict[str, str]) -> dict[str, Any]:
         "stale": kinds["lease.stale"],
         "refused_starts": kinds["attempt.refused"],
         "reclaimed": kinds["task.reclaimed"],
-        "lost_attempts": dict(Counter(event["trace_id"] for event in inorder if _is_loss(event))),
+        "lost_runners": list(_lost_runners(inorder)),
         "silent": sum("no sign of life" in event["payload"].get("why", "") for event in inorder),
         "deferred": kinds["reclaim.deferred"],
     }
+
+
+def _lost_runners(events: list[dict[str, Any]]) -> Iterator[int]:
+    """The pid of the runner of each attempt that was lost."""
+    pids: dict[tuple[str, int], int] = {}
+    for event in events:
+        attempt = (event["trace_id"], event["payload"].get("attempt"))
+        if event["event_type"] == "attempt.started":
+            pids[attempt] = event["payload"]["pid"]
+        elif _is_loss(event):
+            yield pids[attempt]
 
 
 def _is_loss(event: dict[str, Any]) -> bool:

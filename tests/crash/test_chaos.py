@@ -160,7 +160,7 @@ def test_death_and_sleep_at_random_lose_and_double_nothing(arena: Arena) -> None
         executions=found["executions"],
         re_executions=found["re_executions"],
         stale_refused=found["stale"] + found["refused_starts"],
-        lost=sum(found["lost_attempts"].values()),
+        lost=len(found["lost_runners"]),
         reclaimed=found["reclaimed"],
         silent=found["silent"],
         events=found["events"],
@@ -170,8 +170,7 @@ def test_death_and_sleep_at_random_lose_and_double_nothing(arena: Arena) -> None
     starved = max(0, found["silent"] - done["stop runner"]) if stalled > TTL_S / 2 else 0
     may_repeat = done["kill runner"] + done["stop runner"] + starved
     assert_kept(found, may_repeat)
-    assert found["silent"] <= done["stop runner"] + starved, "a healthy runner was taken for a silent one"
-    assert sum(found["lost_attempts"].values()) <= may_repeat
+    assert starved or not set(found["lost_runners"]) - chaos.struck, "a runner was lost that nobody had struck"
     assert found["refused_starts"] > 0, "no runner woke up too late: the sleep was too light to mean anything"
     assert kills > 0.9 * sum(count for kind, count in FAULTS.items() if kind.startswith("kill"))
     verified = arena.verify()

@@ -61,7 +61,7 @@ class Trail:
 
     Args:
         reported: what the runner of an attempt reported, None where it did not.
-        living: whether anything of an attempt is alive.
+        living: whether anything of an attempt is alive; who waits at the gate has nothing yet.
         cancel_asked: whether a cancel of the attempt was asked for.
         needs: what a task depends on.
     """

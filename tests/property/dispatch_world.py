@@ -121,7 +121,7 @@ class World:
         self._patches.enter_context(mock.patch.dict(liveness.verdict.__kwdefaults__, alive=self.alive))
         self.trail = Trail(
             reported=self.reports.get,
-            living=lambda key: any(one.key == key and (one.alive or one.orphans) for one in self.runners),
+            living=lambda key: any(one.key == key and (one.working or one.orphans) for one in self.runners),
             cancel_asked=self.cancels.__contains__,
             needs=lambda task_id: self.needs.get(task_id, ()),
         )
@@ -162,6 +162,8 @@ class World:
             return self._clear(lease)
 
     def _clear(self, lease: Lease) -> str | None:
+        if lease.state is LeaseState.CLAIMED:
+            return None  # its runner, if there is one, waits at the gate, or is at work since the lease was read
         for runner in self.runners:
             if runner.key == (lease.task_id, lease.token):
                 if runner.alive and runner.last_words:

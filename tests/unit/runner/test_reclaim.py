@@ -214,6 +214,13 @@ def test_a_note_that_cannot_be_written_does_not_matter(run_dir, sleeper, monkeyp
     assert isinstance(clear_now(lease_of(dead(), guardian), run_dir), Deferred)
 
 
+def test_who_wears_the_mark_of_a_claim_was_started_by_its_runner_meanwhile(run_dir, sleeper):
+    """A lease that was read as a claim may be a started one by now: its healthy runner must not be ended."""
+    runner = sleeper(wears=mark_of(run_dir))
+    assert clear_now(lease_of(dead(), state=LeaseState.CLAIMED), run_dir) == Cleared()
+    assert runner.poll() is None
+
+
 def test_a_claim_does_not_wait_for_a_launcher(run_dir, sleeper):
     guardian = identify(sleeper().pid)
     lease = lease_of(dead(), guardian, state=LeaseState.CLAIMED)
