@@ -217,7 +217,7 @@ def look_at_ends(board: Board) -> int:
                 if not missing:
                     break
             # Retention may have been quicker than this reader, whom nobody waits for.
-            kept = min(closed_numbers(board.folder), default=0)
+            kept = min(closed_numbers(log.folder), default=0)
             assert not {line: number for line, number in missing.items() if number >= kept}
         looks += 1
         time.sleep(0.05)
