@@ -66,11 +66,12 @@ class BeatWatch:
             seldom_s: who has not looked for longer than this was away.
         """
         key = (lease.task_id, lease.token, lease.owner)
-        last = self._seen.get(key)
-        sight = last
-        if sight is None or sight.beat != lease.beat or now < sight.looked:
+        sight = self._seen.get(key)
+        away = now - sight.looked if sight is not None else 0.0
+        if sight is None or sight.beat != lease.beat or away < 0:
             sight = self._seen[key] = Sight(lease.beat, now, now)
-        if last is not None and now - last.looked > seldom_s and sight.back < sight.since:
+        # Once for each beat, or who always looks seldom would be patient for ever.
+        if away > seldom_s and sight.back < sight.since:
             sight.back = now
         sight.looked = now
         return sight

@@ -147,7 +147,8 @@ class Environment:
         self.bin = self.folder / "bin"
 
     def run(self, *words: str, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of this environment; checks its exit code unless ``code`` is None."""
+        """Run a program of this environment, or one by its whole path; checks its exit code unless ``code`` is
+        None."""
         ours = ("AUTOPILOT", "PYTHON", "COV")
         keep = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         env = {**keep, "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1", **more}
@@ -166,11 +167,9 @@ class Environment:
         return done
 
     def pip(self, *words: str) -> str:
-        """Run pip on it, without having to install pip in it first; its standard output."""
+        """Standard output of pip: ours, for this environment, which needs none of its own."""
         pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "--disable-pip-version-check"]
-        done = subprocess.run([*pip, *words], capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, f"{words} gave {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        return self.run(*pip, *words).stdout
 
     def ctl(self, *words: str, code: int | None = 0) -> str:
         """Standard output of ``autopilotctl``."""

@@ -17,9 +17,9 @@ import attrs
 from autopilot.system.processes import ProcessIdentity, identify, send_signal
 from tests.crash.chaos_arena import LONG, TTL_S, Arena
 
-__all__ = ["Chaos", "LONG_S"]
+__all__ = ["Chaos"]
 
-LONG_S = TTL_S + 3.0
+_LONG_S = TTL_S + 3.0
 """A stop that no lease survives."""
 
 _MOST_LOSSES = 2
@@ -123,7 +123,8 @@ class Chaos:
             if victim is None or victim in asleep:
                 continue
             if send_signal(victim, signal.SIGKILL) if verb == "kill" else self._stop(victim, verb):
-                self.struck.update([victim.pid] if loses else [])
+                if loses:
+                    self.struck.add(victim.pid)
                 return True
         return False
 
@@ -155,7 +156,7 @@ class Chaos:
     def _stop(self, victim: ProcessIdentity | None, verb: str) -> bool:
         if victim is None or not send_signal(victim, signal.SIGSTOP):
             return False
-        seconds = LONG_S if verb == "stop" else self._rng.uniform(0.05, 0.6)
+        seconds = _LONG_S if verb == "stop" else self._rng.uniform(0.05, 0.6)
         self._asleep.append((time.monotonic() + seconds, victim))
         return True
 
