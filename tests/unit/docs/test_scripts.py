@@ -62,6 +62,14 @@ def test_an_unknown_campaign_is_refused(campaign):
     assert err.startswith("campaign: there is no T99; there are T1 ")
 
 
+@pytest.mark.parametrize("size", ["abc", "1.5", "-3"])
+def test_a_size_that_is_no_whole_number_is_refused(campaign, size):
+    code, out, err = campaign("T1", AUTOPILOT_TEST_SIZE=size)
+    assert (code, out) == (2, "")
+    assert "AUTOPILOT_TEST_SIZE" in err
+    assert size in err
+
+
 def test_without_arguments_nothing_starts(campaign):
     code, out, _ = campaign()
     assert code == 0
