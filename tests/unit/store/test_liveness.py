@@ -202,6 +202,14 @@ def test_who_looks_often_is_not_patient(clock):
     assert answers == [Liveness.ALIVE] * 3 + [Liveness.EXPIRED]
 
 
+def test_half_a_leases_time_is_not_away(clock):
+    watch = BeatWatch()
+    lease = lease_of(ME, beat=clock.steady - 20.0, ttl_s=30.0)
+    assert judge(lease, clock, watch) is Liveness.ALIVE
+    clock.advance(15.0)
+    assert judge(lease, clock, watch) is Liveness.EXPIRED
+
+
 def test_who_was_away_is_patient_with_an_owner_out_of_sight(clock):
     watch = BeatWatch()
     lease = lease_of(FAR, beat=5.0, ttl_s=30.0)
