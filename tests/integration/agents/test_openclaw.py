@@ -64,7 +64,7 @@ class Gateway:
         return [json.dumps(body) for body in calls if body]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(agents: Path, serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("openclaw")
     state, models = folder / "state", serve("openai_chat")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from autopilot.runner.wakeup import Wakeup
 from autopilot.runner.watch import Child, End, Watcher
 from autopilot.system.clock import SystemClock
+from autopilot.system.process_table import descendant_rows
 from autopilot.system.readiness import wait_ready
-from autopilot.system.tree import KillReport
+from autopilot.system.tree import KillReport, kill_tree
 
 
 class Keeper:
@@ -39,7 +41,10 @@ def keeper():
 
 
 @pytest.fixture
-def watcher(keeper, wakeup):
+def watcher(keeper, wakeup, monkeypatch):
+    """One that lets live what other tests have running below this process, a server of theirs for instance."""
+    strangers = {row.pid for row in descendant_rows(os.getpid())}
+    monkeypatch.setattr("autopilot.runner.watch.kill_tree", functools.partial(kill_tree, exclude=strangers))
     return Watcher(keeper, wakeup, SystemClock())
 
 
@@ -269,11 +274,11 @@ def test_clear_goes_on_until_nobody_is_left(watcher, monkeypatch, capsys):
     reports = [KillReport(killed=2, survivors=[5]), KillReport(killed=0, survivors=[5]), KillReport(killed=1)]
     graces = []
 
-    def kill_tree(*, grace_s, clock, while_waiting):
+    def end_them(*, grace_s, clock, while_waiting):
         graces.append(grace_s)
         return reports.pop(0)
 
-    monkeypatch.setattr("autopilot.runner.watch.kill_tree", kill_tree)
+    monkeypatch.setattr("autopilot.runner.watch.kill_tree", end_them)
     assert watcher.clear(Child(pid=1, streams=(), deadline_s=1), 3.0) == 3
     assert graces == [3.0, 0.0, 0.0]
     assert capsys.readouterr().err == "not dead after SIGKILL, so the report waits: [5]\n"
