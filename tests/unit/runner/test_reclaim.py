@@ -111,6 +111,7 @@ def test_the_launchers_word_is_enough(run_dir, sleeper):
     guardian = identify(sleeper().pid)
     write_reaped(run_dir, exit_code=-9, killed=1)
     assert clear_now(lease_of(dead(), guardian), run_dir) == Cleared()
+    assert not pathlib.Path(run_dir, "reclaim.json").exists()
 
 
 def test_a_launcher_that_dies_while_it_is_waited_for_is_waited_for_no_longer(run_dir, sleeper):
@@ -169,18 +170,39 @@ def test_a_launcher_that_is_still_busy_puts_the_reclaim_off(run_dir, sleeper):
     assert pathlib.Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "S"
 
 
-def test_a_launcher_that_says_nothing_for_the_time_of_a_lease_is_ended_and_nobody_below_it(run_dir, sleeper):
+@pytest.fixture
+def asked_long_ago(run_dir):
+    """The note of a first try that is longer ago than a lease lasts."""
+    noted = {"boot": boot_id(), "monotonic": SystemClock().monotonic() - 31}
+    pathlib.Path(run_dir, "reclaim.json").write_text(json.dumps(noted))
+
+
+def test_a_launcher_that_says_nothing_for_the_time_of_a_lease_is_ended_and_nobody_below_it(
+    run_dir, sleeper, asked_long_ago
+):
     process = sleeper(script="sleep 1000 & echo $! > $RUN/pid.new; mv $RUN/pid.new $RUN/pid; wait", RUN=run_dir)
     pid = pathlib.Path(run_dir, "pid")
     while not pid.exists():
         time.sleep(0.01)
     runner = identify(int(pid.read_text()))
-    noted = {"boot": boot_id(), "monotonic": SystemClock().monotonic() - 31}
-    pathlib.Path(run_dir, "reclaim.json").write_text(json.dumps(noted))
     assert clear_now(lease_of(dead(), identify(process.pid)), run_dir) == Cleared()
     assert process.wait() == -9
     assert is_alive(runner)
     os.kill(runner.pid, signal.SIGKILL)
+
+
+def test_a_launcher_that_cannot_be_ended_is_not_waited_for_longer_than_the_grace(
+    run_dir, sleeper, asked_long_ago, monkeypatch
+):
+    limits = []
+
+    def powerless(processes, *, limit_s, **_):
+        limits.append(limit_s)
+        return KillReport()
+
+    monkeypatch.setattr("autopilot.runner.reclaim.kill_processes", powerless)
+    assert clear_now(lease_of(dead(), identify(sleeper().pid)), run_dir) == Cleared()
+    assert limits == [0.2, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +214,7 @@ def test_a_launcher_that_says_nothing_for_the_time_of_a_lease_is_ended_and_nobod
         "null",
         '{"boot": "another", "monotonic": 1}',
         f'{{"boot": "{boot_id()}"}}',
-        " " * 4096 + f'{{"boot": "{boot_id()}", "monotonic": 1}}',
+        f'{{"boot": "{boot_id()}", "monotonic": 1}}'.rjust(4098),
     ],
     ids=lambda text: text[:40],
 )
