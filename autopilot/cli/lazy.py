@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from autopilot.system.near import did_you_mean
+
 __all__ = ["Entry", "LazyGroup"]
 
 
@@ -75,8 +77,5 @@ class LazyGroup(click.Group):
         return command.get_short_help_str(90) if command else ""
 
     def _refuse(self, ctx: click.Context, name: str) -> None:
-        import difflib
-
-        near = difflib.get_close_matches(name, self.list_commands(ctx), n=3)
-        guess = f" Did you mean {' or '.join(near)}?" if near else ""
-        ctx.fail(f"No such command {name!r}.{guess}")
+        guess = did_you_mean(name, self.list_commands(ctx))
+        ctx.fail(f"No such command {name!r}" + (f"; {guess}" if guess else "."))

@@ -12,6 +12,7 @@ import pluggy
 
 from autopilot import hookspecs
 from autopilot.plugins.guards import PluginFault
+from autopilot.system.near import did_you_mean
 
 __all__ = ["Examined", "Implementation", "examine", "parameters"]
 
@@ -101,10 +102,8 @@ def _checked(hook: str, implementation: Any) -> Implementation:
 
 
 def _misspelt(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, hookspecs.HOOKS, n=1, cutoff=0.5)
-    return f"{name} is no hook of Autopilot" + (f"; did you mean {close[0]}?" if close else "")
+    guess = did_you_mean(name, hookspecs.HOOKS, most=1)
+    return f"{name} is no hook of Autopilot" + (f"; {guess}" if guess else "")
 
 
 def _unmarked(plugin: Any) -> Iterator[str]:

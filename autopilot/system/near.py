@@ -7,9 +7,9 @@ from collections.abc import Iterable
 __all__ = ["did_you_mean"]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``did you mean a or b?``; empty where nothing is alike."""
+def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
+    """``did you mean a or b?``, with at most so many; empty where nothing is alike."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(known), n=3)
+    close = get_close_matches(name, sorted(known), n=most)
     return f"did you mean {' or '.join(close)}?" if close else ""
