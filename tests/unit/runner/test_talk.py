@@ -129,8 +129,9 @@ def test_long_texts_are_cut():
 def with_evidence(evidence):
     """What an outcome with this evidence is told as, and the line's length."""
     line = encode_outcome(Outcome(kind=OutcomeKind.FAILED, message="no", evidence=evidence))
-    (said,) = json.loads(line).values()
-    assert said == dump(Outcome(kind=OutcomeKind.FAILED, message="no", evidence=said["evidence"]))
+    told = json.loads(line)
+    said = told["outcome"]
+    assert told == {"outcome": dump(Outcome(kind=OutcomeKind.FAILED, message="no", evidence=said["evidence"]))}
     return said["evidence"], len(line)
 
 
