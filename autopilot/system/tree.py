@@ -306,7 +306,7 @@ def _freeze(targets: dict[int, ProcessIdentity], more: Callable[[], Iterable[Pro
     for _ in range(_FREEZE_ROUNDS):
         for process in fresh.values():
             send_signal(process, signal.SIGSTOP)
-        below = (row.pid for row in descendant_rows(*targets) if row.alive and row.pid not in targets)
+        below = [row for row in descendant_rows(*targets) if row.alive and row.pid not in targets]
         found = {process.pid: process for process in (*more(), *_identified(below))}
         fresh = {pid: found[pid] for pid in found.keys() - targets.keys() - {os.getpid()}}
         targets.update(fresh)
@@ -314,10 +314,13 @@ def _freeze(targets: dict[int, ProcessIdentity], more: Callable[[], Iterable[Pro
             return
 
 
-def _identified(pids: Iterable[int]) -> Iterator[ProcessIdentity]:
-    for pid in pids:
+def _identified(rows: Iterable[Row]) -> Iterator[ProcessIdentity]:
+    """The processes of these rows, without those whose pid is somebody else's by now."""
+    for row in rows:
         with contextlib.suppress(ProcessLookupError):
-            yield identify(pid)
+            process = identify(row.pid)
+            if process.start_time == row.start:
+                yield process
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ import pytest
 from autopilot.system import tree
 from autopilot.system.clock import SystemClock
 from autopilot.system.process_table import Row, row_of
+from autopilot.system.processes import identify
 from autopilot.system.tree import become_subreaper, die_with_parent, kill_tree, set_not_dumpable
 
 
@@ -173,10 +174,13 @@ def test_they_are_stopped_until_nobody_new_appears(monkeypatch):
     assert stopped == [(row, signal.SIGSTOP) for row in rows]
 
 
-def test_who_is_gone_is_not_identified():
+def test_who_is_gone_is_not_identified_and_nobody_who_has_its_pid_now():
     gone = subprocess.Popen(["true"])
     gone.wait()
-    assert [process.pid for process in tree._identified([gone.pid, os.getpid()])] == [os.getpid()]
+    me = row_of(os.getpid())
+    assert me is not None
+    rows = [me._replace(pid=gone.pid), me._replace(start="1"), me]
+    assert list(tree._identified(rows)) == [identify()]
 
 
 def test_a_clock_that_runs_out_ends_the_wait():
