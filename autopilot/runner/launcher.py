@@ -184,6 +184,8 @@ class _Link:
     @classmethod
     def open(cls, root: str, environ: Mapping[str, str]) -> _Link:
         ours, theirs = socket.socketpair()
+        # One that was stopped reads nothing, and a long request would wait for it for ever.
+        ours.settimeout(_ANSWER_S)
         with theirs:
             pid = _spawn(root, theirs.fileno(), environ)
         return cls(pid, ours, LineReader(ours.fileno(), limit=_LINE_BYTES))

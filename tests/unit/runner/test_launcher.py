@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from autopilot.errors import SetupError, StorageError
@@ -201,6 +202,19 @@ def test_a_launcher_that_hangs_is_let_go(launcher, tmp_path, monkeypatch):
     with pytest.raises(SetupError):
         launcher.start(spec(tmp_path), LEASE)
     assert launcher.fileno() == -1
+
+
+def test_a_launcher_that_reads_nothing_holds_nobody_up(launcher, tmp_path, monkeypatch):
+    """One that was stopped: what is more than its socket takes would wait for it, whoever asks us to end."""
+    until_let_go = "import select, sys; here = select.poll(); here.register(int(sys.argv[1]), 0); here.poll()"
+
+    def spawn(path, argv, environ, **more):
+        return SPAWN(sys.executable, [sys.executable, "-S", "-E", "-c", until_let_go, argv[-1]], environ, **more)
+
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    monkeypatch.setattr("autopilot.runner.launcher._ANSWER_S", 0.2)
+    with pytest.raises(SetupError, match="ended without an answer, twice"):
+        launcher.start(attrs.evolve(spec(tmp_path), task_text="x" * 4_000_000), LEASE)
 
 
 def test_its_log_does_not_grow_for_ever(launcher, tmp_path, monkeypatch):
