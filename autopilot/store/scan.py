@@ -219,13 +219,18 @@ class Scanner:
     def clear_leftovers(self) -> None:
         """Deal with temporary files that are old and whose writer is dead: those of tasks that the last whole scan
         saw, and those of leases."""
-        names, self._leftovers = self._leftovers, []
-        for name in names:
+        # Those that are not old yet, or whose writer lives, are looked at again: nothing else tells of them.
+        self._leftovers = [name for name in self._leftovers if self._may_be_left(name)]
+        for name in self._leftovers:
             if _abandoned(self._layout.tasks, name, is_task_name):
                 self._files.clear_leftover(name)
         for name in self._leases.temporaries():
             if _abandoned(self._layout.leases, name, _is_of_a_lease):
                 self._leases.sweep(name)
+
+    def _may_be_left(self, name: str) -> bool:
+        made = temporary_of(name)
+        return made is not None and is_task_name(made.target) and os.path.lexists(f"{self._layout.tasks}/{name}")
 
 
 def _changes(found: dict[str, Entry | None]) -> Changes:

@@ -744,6 +744,10 @@ def test_old_leftovers_of_dead_writers_are_cleared(open_file_store, tasks):
     files.changes()
     files.project()
     assert sorted(os.listdir(tasks)) == sorted([alive.name, fresh.name, strange.name, "one.md"])
+    # Nothing else tells when it is old enough.
+    os.utime(fresh, (1, 1))
+    files.project()
+    assert sorted(os.listdir(tasks)) == sorted([alive.name, strange.name, "one.md"])
 
 
 @pytest.mark.parametrize(
