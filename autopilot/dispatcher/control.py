@@ -245,7 +245,7 @@ class Control(Parts):
         """What was observed of the owners of leases that are out of sight."""
         from autopilot.store.liveness import BeatWatch
 
-        return BeatWatch()
+        return BeatWatch(self.clock.monotonic())
 
     def lease_verdict(self, lease: Lease) -> str:
         """``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner."""
@@ -267,6 +267,14 @@ class Control(Parts):
         from autopilot.runner.reclaim import Deferred, clear
 
         answer = clear(lease, run_folder(self.root, lease.task_id, lease.token), clock=self.clock)
+        return answer.reason if isinstance(answer, Deferred) else None
+
+    def bury(self, task_id: str, token: int) -> str | None:
+        """End what is left of an attempt whose lease is gone; None when nothing is alive, else why not yet."""
+        from autopilot.dispatcher.spec import run_folder
+        from autopilot.runner.reclaim import Deferred, end_marked
+
+        answer = end_marked(run_folder(self.root, task_id, token), clock=self.clock)
         return answer.reason if isinstance(answer, Deferred) else None
 
     def report_invalid(self, invalid: Iterable[InvalidTask]) -> None:

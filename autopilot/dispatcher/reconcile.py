@@ -57,6 +57,7 @@ class Means:
         verdict: ``alive``, ``dead``, ``expired`` or ``unknown`` for a lease's owner.
         starting: whether a runner of ours may still start this claim of ours.
         clear: end what is left of an attempt; None when nothing is alive, else the sentence why not yet.
+        bury: the same for an attempt that has no lease any more.
         onward: the router's answer for the next attempt, with this result already counted.
         pool: the quota pool of an executor.
         log: append events that belong to no commit.
@@ -66,6 +67,7 @@ class Means:
     verdict: Callable[[Lease], str]
     starting: Callable[[Lease], bool]
     clear: Callable[[Lease], str | None]
+    bury: Callable[[str, int], str | None]
     onward: Callable[[Task, Lease, AttemptResult], Decision | None]
     pool: Callable[[str], str]
     log: Callable[[Sequence[Event | EventDraft], str], None]
@@ -134,10 +136,15 @@ class Reconciler:
         return self._take_back(lease, verdict)
 
     def _look_after_own(self, lease: Lease) -> Adopted | None:
-        """A claim of ours whose runner is gone, or was never made: nobody else would end it while we live."""
-        if self._means.starting(lease):
-            return None
+        """A claim of ours whose runner is gone, was never made, or does not come to its start for the time of the
+        lease: nobody else would end it while we live."""
         why = "its runner ended before it could start; state/launcher.log may say why"
+        if self._means.starting(lease):
+            if self._clock.monotonic() - lease.beat <= lease.ttl_s:
+                return None
+            why = f"its runner did not begin within {lease.ttl_s:g} s, and may not any more"
+        if lease.cancel is not None:
+            return self._cancelled(lease)
         ending = not_started(lease, why, now=self._clock.now(), backoff=self._backoff)
         return self._finish(lease, ending, "released")
 
@@ -259,25 +266,42 @@ class Reconciler:
     def honour_edit(self, lease: Lease, summary: TaskSummary) -> None:
         """Where a person changed the status of a held task: that is recorded, ``cancelled`` asks for a cancel, and
         the end of the attempt writes over it."""
-        if summary.written in _WRITTEN_BY_US:
+        if summary.written in _WRITTEN_BY_US or not self._still_says(summary):
             return
         told = _edited(lease, summary)
         if self._edits.get((lease.task_id, lease.token)) != told.id:
             self._means.log([told], lease.task_id)
             self._edits[lease.task_id, lease.token] = told.id
         if lease.cancel is None and summary.written is Status.CANCELLED:
-            self._store.request_cancel(lease.task_id, by=_THE_FILE)
+            self._store.request_cancel(lease.task_id, by=_THE_FILE, digest=summary.digest)
             asked = EventDraft(
                 event_type="task.cancel_requested", payload={"attempt": lease.token, "by": _THE_FILE}
             )
             self._means.log([asked], lease.task_id)
 
-    def repair(self, task_id: str, status: Status) -> bool:
+    def _still_says(self, summary: TaskSummary) -> bool:
+        """Whether the file has the text that was seen: it may have been another attempt's."""
+        try:
+            return self._store.get(summary.id).digest == summary.digest
+        except NotFoundError:
+            return False
+
+    def repair(self, task_id: str, status: Status, digest: str) -> bool:
         """Set a task right whose file says that it runs, when nobody holds it; whether it was done.
 
         A task that has ended keeps its end: the file's text is older than that, saved or checked out too late.
+        One whose lease was deleted may still run: that is ended first.
+
+        Args:
+            digest: of the text that says so.
+
+        Raises:
+            BusyError: what runs cannot be ended yet.
         """
         record = self._store.record(task_id)
+        why_not = None if record.projected in _ENDS else self._means.bury(task_id, record.token)
+        if why_not is not None:
+            raise BusyError(f"{task_id}: {why_not}")
         why = "it has ended" if record.projected in _ENDS else "nobody holds it"
         told = EventDraft(
             event_type="task.repaired", payload={"attempt": record.token, "was": str(status), "why": why}
@@ -285,7 +309,8 @@ class Reconciler:
         try:
             if record.projected in _ENDS:
                 end = {"status": record.projected.value, "attempt": record.token, "result": record.result}
-                self._store.edit(task_id, {key: value for key, value in end.items() if value is not None})
+                kept = {key: value for key, value in end.items() if value is not None}
+                self._store.edit(task_id, kept, digest=digest)
                 self._means.log([told], task_id)
             else:
                 ending = Ending(status=Status.PENDING, record=record, events=(told,))

@@ -86,10 +86,11 @@ class Dispatcher:
                 verdict=control.lease_verdict,
                 starting=lambda lease: control.launcher.has(lease.task_id, lease.token),
                 clear=control.clear,
+                bury=control.bury,
                 onward=self._onward,
                 pool=control.pool_of,
                 log=lambda drafts, trace: control.append(drafts, trace_id=trace),
-                forget=control.beats.keep_only,
+                forget=lambda held: control.beats.keep_only(held, control.clock.monotonic()),
             ),
             self._me,
             self._faults,
@@ -197,16 +198,30 @@ class Dispatcher:
         """What people wrote into files: cancels of running tasks, and claims that nobody holds."""
         for lease in held:
             if (summary := self._board.tasks.get(lease.task_id)) is not None:
-                with self._faults.kept(lease.task_id):
+                with self._alone(lease.task_id):
                     self._reconciler.honour_edit(lease, summary)
         for task_id in self._board.moving - {lease.task_id for lease in held}:
-            with self._faults.kept(task_id):
+            with self._alone(task_id):
                 self._repair(task_id)
+
+    @contextlib.contextmanager
+    def _alone(self, task_id: str) -> Iterator[None]:
+        """A fault with one task, or somebody who holds its lock for too long, keeps no other waiting."""
+        self._busy.pop(task_id, None)
+        with self._faults.kept(task_id):
+            try:
+                yield
+            except BusyError as busy:
+                self._note_busy(task_id, busy)
+
+    def _note_busy(self, task_id: str, busy: BusyError) -> None:
+        if busy.code == "busy":
+            self._busy[task_id] = busy.message
 
     def _repair(self, task_id: str) -> None:
         task = self._read(task_id)
         if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:
-            self._reconciler.repair(task_id, task.status)
+            self._reconciler.repair(task_id, task.status, task.digest)
 
     def _seen(self, lease: Lease) -> Running:
         task = self._read(lease.task_id)
@@ -257,11 +272,10 @@ class Dispatcher:
 
     def _try(self, summary: TaskSummary, planned: list[Running], dry_run: bool) -> Started | None:
         task = self._read(summary.id)
-        if task is None:
-            # A file that was away for an instant and is as it was before is no change that would wake it.
+        if task is None or task.status not in (Status.PENDING, Status.BLOCKED):
+            # A file that was away for an instant, or a claim that was taken back at once: when it is as it was
+            # before, that is no change that would wake it.
             self._try_again_soon(summary.id)
-            return None
-        if task.status not in (Status.PENDING, Status.BLOCKED):
             return None
         key = self._class_of(task)
         if key in self._stuck and task.status is Status.PENDING and not task.depends_on:
@@ -294,9 +308,10 @@ class Dispatcher:
             claim = self._starter.claim(task, decision, self._max_active)
         except BusyError as busy:
             if busy.code == "no_slot":
-                self._board.sleep(task.id, (ENDED,))
+                # Whoever had the slot may be gone before we have seen it, and then no end of it is seen, either.
+                self._board.sleep(task.id, (ENDED,), until=self._clock.now().timestamp() + _GATE_AGAIN_S)
             else:
-                self._busy |= {task.id: busy.message} if busy.code == "busy" else {}
+                self._note_busy(task.id, busy)
                 self._try_again_soon(task.id)
             return None
         except (NotFoundError, TaskFormatError):
@@ -369,9 +384,15 @@ class Dispatcher:
         event = EventDraft(event_type="task.woken", payload={"attempt": record.token, "was": was})
         result = {key: value for key, value in (task.result or {}).items() if key != "reason"}
         ending = Ending(status=Status.PENDING, record=kept, result=result, events=(event,))
-        with contextlib.suppress(BusyError, NotFoundError):
+        # The move changes the file, so the next scan brings the task back as pending; one that was refused is
+        # repeated.
+        self._try_again_soon(task.id)
+        try:
             self._store.move(task.id, ending, expected=Status.BLOCKED)
-        # The move changes the file, so the next scan brings the task back as pending.
+        except NotFoundError:
+            pass
+        except BusyError as busy:
+            self._note_busy(task.id, busy)
         return False
 
     def _not_routed(self, task: Task, record: TaskRecord, decision: Decision, dry_run: bool) -> None:

@@ -19,7 +19,7 @@ from autopilot.system.marks import marked_processes
 from autopilot.system.processes import ProcessIdentity, boot_id, is_alive, send_signal
 from autopilot.system.tree import kill_processes
 
-__all__ = ["Cleared", "Deferred", "clear"]
+__all__ = ["Cleared", "Deferred", "clear", "end_marked"]
 
 _ROUNDS = 20
 _PAUSE_S = 0.01
@@ -67,7 +67,7 @@ def clear(lease: Lease, run_dir: str, *, clock: Clock, grace_s: float = 2.0) -> 
     waiting = _wait_for_guardian(lease, run_dir, clock, grace_s)
     if waiting is not None:
         return waiting
-    return _kill_marked(run_dir, clock, grace_s, report.killed)
+    return end_marked(run_dir, clock=clock, grace_s=grace_s, killed=report.killed)
 
 
 def _wait_for_guardian(lease: Lease, run_dir: str, clock: Clock, grace_s: float) -> Deferred | None:
@@ -111,8 +111,14 @@ def _first_asked(run_dir: str, clock: Clock) -> float:
     return now
 
 
-def _kill_marked(run_dir: str, clock: Clock, grace_s: float, killed: int) -> Cleared | Deferred:
-    """End those that carry the attempt's mark, until there are none."""
+def end_marked(run_dir: str, *, clock: Clock, grace_s: float = 2.0, killed: int = 0) -> Cleared | Deferred:
+    """End those that carry the attempt's mark, its runner among them, until there are none.
+
+    Args:
+        run_dir: ``.autopilot/runs/<id>/<attempt>`` of this attempt.
+        grace_s: how long to wait for killed processes to go.
+        killed: how many were killed before.
+    """
 
     def marked() -> list[ProcessIdentity]:
         return marked_processes(mark_of(run_dir))

@@ -259,11 +259,12 @@ class Store(abc.ABC):
 
         Args:
             lease: as it was read last: who judged a claim must not end the attempt that its runner has started
-                meanwhile, so state and owner must be the stored ones, too.
+                meanwhile, so state and owner must be the stored ones, too; and who asked for a cancel meanwhile
+                was told yes, so the cancel must be the stored one.
 
         Raises:
             LeaseLostError: the token is old (``lease.stale`` is the caller's event to log), or the lease is in
-                other hands by now (``code``: ``lease_changed``).
+                other hands, or asked to be cancelled, by now (``code``: ``lease_changed``).
             TransitionError: the state machine does not know it.
         """
 
@@ -272,13 +273,22 @@ class Store(abc.ABC):
         """Change the status of a task that nobody holds (block, cancel, retry, wake, repair).
 
         Raises:
-            BusyError: it is held, or its status is not ``expected`` any more.
+            BusyError: it is held, its status is not ``expected`` any more, or it has had another attempt since the
+                record of the ending was read.
             NotFoundError, TransitionError.
         """
 
     @abc.abstractmethod
-    def request_cancel(self, task_id: str, *, by: str) -> bool:
-        """Ask the runner of a held task to stop; whether the task was held. Repeats are harmless."""
+    def request_cancel(self, task_id: str, *, by: str, digest: str = "") -> bool:
+        """Ask the runner of a held task to stop; whether the task was held. Repeats are harmless.
+
+        Args:
+            digest: of the task file's text that asks for it; it must still be that text.
+
+        Raises:
+            BusyError: the text is another one (``code``: ``changed``).
+            NotFoundError: a digest is given, and there is no file.
+        """
 
     @abc.abstractmethod
     def project(self) -> int:

@@ -392,7 +392,7 @@ class FileStore(Store):
         """End a lease; see ``Store.finish``."""
         task_id = lease.task_id
         with self._locks.task(task_id):
-            current = self._leases.read(task_id)
+            current = self._leases.read_whole(task_id)
             carried = self._projector.not_in_log(current) if current is not None else ()
             last = protocol.ended(current, lease, ending, carried=carried, clock=self._clock)
             self._leases.write(last, "finish.lease")
@@ -413,10 +413,12 @@ class FileStore(Store):
             self._leases.write(last, "move.lease")
             return self._projector.ending(last, "move.md")
 
-    def request_cancel(self, task_id: str, *, by: str) -> bool:
-        """Ask the runner of a held task to stop; whether the task was held."""
+    def request_cancel(self, task_id: str, *, by: str, digest: str = "") -> bool:
+        """Ask the runner of a held task to stop; whether the task was held. See ``Store.request_cancel``."""
         self._layout.task(task_id)
         with self._locks.task(task_id):
+            if digest and self._load(task_id).digest != digest:
+                raise protocol.changed(task_id)
             lease = self._leases.read(task_id)
             if lease is None or not protocol.holds(lease):
                 return False

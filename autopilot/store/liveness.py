@@ -54,10 +54,16 @@ class Sight:
 
 
 class BeatWatch:
-    """Remembers when each lease's beat last changed, on our own monotonic clock."""
+    """Remembers when each lease's beat last changed, on our own monotonic clock.
 
-    def __init__(self) -> None:
+    Args:
+        now: monotonic seconds; who sees a lease for the first time may have been away since the round before, or
+            since this; by default it was not.
+    """
+
+    def __init__(self, now: float = float("inf")) -> None:
         self._seen: dict[tuple[str, int, ProcessIdentity], Sight] = {}
+        self._last_round = self._this_round = now
 
     def look(self, lease: Lease, now: float, *, seldom_s: float) -> Sight:
         """Look at a lease.
@@ -67,7 +73,7 @@ class BeatWatch:
         """
         key = (lease.task_id, lease.token, lease.owner)
         sight = self._seen.get(key)
-        away = now - sight.looked if sight is not None else 0.0
+        away = now - (self._last_round if sight is None else sight.looked)
         if sight is None or sight.beat != lease.beat or away < 0:
             sight = self._seen[key] = Sight(lease.beat, now, now)
         # Once for each beat, or who always looks seldom would be patient for ever.
@@ -76,8 +82,9 @@ class BeatWatch:
         sight.looked = now
         return sight
 
-    def keep_only(self, leases: list[Lease]) -> None:
-        """Forget all leases but these."""
+    def keep_only(self, leases: list[Lease], now: float) -> None:
+        """Begin a round: forget all leases but these, which will be looked at."""
+        self._last_round, self._this_round = self._this_round, now
         wanted = {(lease.task_id, lease.token, lease.owner) for lease in leases}
         self._seen = {key: value for key, value in self._seen.items() if key in wanted}
 

@@ -328,9 +328,11 @@ class MemoryStore(Store):
         except NotFoundError:
             return None
 
-    def request_cancel(self, task_id: str, *, by: str) -> bool:
-        """Ask the runner of a held task to stop; whether the task was held."""
+    def request_cancel(self, task_id: str, *, by: str, digest: str = "") -> bool:
+        """Ask the runner of a held task to stop; whether the task was held. See ``Store.request_cancel``."""
         with self._root.changed:
+            if digest and self._load(task_id).digest != digest:
+                raise protocol.changed(task_id)
             lease = self.lease(task_id)
             if lease is None or not protocol.holds(lease):
                 return False

@@ -355,16 +355,34 @@ def started(
 def ended(current: Lease | None, lease: Lease, ending: Ending, *, carried: Sequence[Event], clock: Clock) -> Lease:
     """The lease with its committed end. ``carried``: events of earlier steps that may not be in the log.
 
+    Who judged the lease before somebody asked for its cancel must judge it again: that somebody was told yes.
+
     Raises:
         LeaseLostError, TransitionError.
     """
     held = check_current(current, lease)
+    if held.cancel != lease.cancel:
+        raise LeaseLostError(
+            f"a cancel of attempt {lease.token} of task {lease.task_id} was asked for since it was judged",
+            hint="read the lease again and judge it afresh",
+            code="lease_changed",
+        )
     _check_end(held.task_id, view_status(held), ending.status)
     return _with_ending(held, held.record, ending, carried, clock)
 
 
 def moved(record: TaskRecord, ending: Ending, *, owner: ProcessIdentity, clock: Clock) -> Lease:
-    """The lease of a change that nobody's attempt brought: born ended."""
+    """The lease of a change that nobody's attempt brought: born ended.
+
+    Raises:
+        BusyError: the ending is made of a record from before the last attempt, whose counts it would take back.
+    """
+    if ending.record.token != record.token:
+        raise BusyError(
+            f"task {record.task_id} has had attempt {record.token} since it was read",
+            hint="read it again and repeat the change",
+            code="changed",
+        )
     born = Lease(
         record=record,
         state=LeaseState.ENDED,

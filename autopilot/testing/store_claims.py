@@ -261,6 +261,16 @@ class ClaimTests(StoreCase):
         assert held is not None
         assert held.cancel == "ann"
 
+    def test_a_cancel_may_be_the_word_of_one_text_of_the_file(self, store: Store, second: Store) -> None:
+        task = store.create(draft("one"))
+        lease = self.start(store, self.claim(store, "one"))
+        with pytest.raises(BusyError) as refused:
+            second.request_cancel("one", by="the file", digest=task.digest)
+        assert refused.value.code == "changed"
+        assert store.renew(lease).cancel is None
+        assert second.request_cancel("one", by="the file", digest=store.get("one").digest) is True
+        assert store.renew(lease).cancel == "the file"
+
     def test_a_cancel_request_dies_with_its_attempt(self, store: Store) -> None:
         store.create(draft("one"))
         lease = self.start(store, self.claim(store, "one"))

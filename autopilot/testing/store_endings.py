@@ -107,6 +107,19 @@ class EndingTests(StoreCase):
             second.finish(judged, self.ending(judged, Status.PENDING))
         assert bare(store.lease("one")) == bare(started)
 
+    def test_who_judged_before_a_cancel_was_asked_for_must_judge_again(self, store: Store, second: Store) -> None:
+        store.create(draft("one"))
+        judged = self.start(store, self.claim(store, "one"))
+        assert second.request_cancel("one", by="ann")
+        for status in (Status.PENDING, Status.BLOCKED, Status.DONE):
+            with pytest.raises(LeaseLostError) as refused:
+                store.finish(judged, self.ending(judged, status))
+            assert refused.value.code == "lease_changed"
+        asked = store.lease("one")
+        assert asked is not None and asked.cancel == "ann"
+        store.finish(asked, self.ending(asked, Status.CANCELLED))
+        assert self.status(store, "one") is Status.CANCELLED
+
     def test_tokens_only_grow(self, store: Store, second: Store) -> None:
         store.create(draft("one"))
         tokens = []
@@ -169,6 +182,17 @@ class EndingTests(StoreCase):
         self.claim(store, "two", limits=SlotLimits(total=1))
 
     # ------------------------------------------------------------------ move
+
+    def test_a_record_from_before_the_last_attempt_moves_nothing(self, store: Store, second: Store) -> None:
+        store.create(draft("one"))
+        old = self.moving(store, "one", Status.BLOCKED)
+        lease = self.start(second, self.claim(second, "one"))
+        spent = attrs.evolve(lease.record, used=1, spent_usd=5.0)
+        second.finish(lease, Ending(status=Status.PENDING, record=spent))
+        with pytest.raises(BusyError) as refused:
+            store.move("one", old, expected=Status.PENDING)
+        assert refused.value.code == "changed"
+        assert (store.record("one").used, store.record("one").spent_usd) == (1, 5.0)
 
     def test_moves_and_their_events(self, store: Store, log: RecordingLog) -> None:
         store.create(draft("one"), [EventDraft(event_type="task.created")])

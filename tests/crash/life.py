@@ -147,10 +147,9 @@ class Life:
             self.lease = self.store.start(self.lease, owner=identify(), events=fact("started"))
 
     def end(self, status: Status, result: dict | None = None) -> None:
-        kept = attrs.evolve(self.lease.record, used=self.lease.record.used + 1)
-        self.store.finish(
-            self.lease, Ending(status=status, record=kept, result=result, events=fact(f"to {status}"))
-        )
+        judged = self.store.lease("one") or self.lease
+        kept = attrs.evolve(judged.record, used=judged.record.used + 1)
+        self.store.finish(judged, Ending(status=status, record=kept, result=result, events=fact(f"to {status}")))
 
     def move(self, status: Status, expected: Status) -> None:
         ending = Ending(status=status, record=self.store.record("one"), events=fact(f"to {status}"))

@@ -47,7 +47,7 @@ def examine(place: str, done: list[Step], under_way: list[Step]) -> None:
                 tick.sweep()
                 for summary in store.changes().tasks:
                     if summary.status in _HELD and store.lease(summary.id) is None:
-                        tick.repair(summary.id, summary.status)
+                        tick.repair(summary.id, summary.status, summary.digest)
         assert store.leases() == [], "something is left in motion"
         found = Found(root, store, log, frozenset(step.name for step in (*done, *under_way)))
         _check_tasks(found, done, under_way)
@@ -64,9 +64,10 @@ def reconciler(store: FileStore, log: EventLog) -> Reconciler:
     watch = BeatWatch()
     means = Means(
         starting=lambda lease: False,
-        forget=watch.keep_only,
+        forget=lambda held: watch.keep_only(held, _CLOCK.monotonic()),
         verdict=lambda lease: str(verdict(lease, _CLOCK, watch)),
         clear=lambda lease: None,
+        bury=lambda task_id, token: None,
         onward=lambda task, lease, result: None,
         pool=lambda executor: executor,
         log=lambda drafts, trace: log.append(drafts, trace_id=trace),

@@ -87,7 +87,7 @@ def test_everything_is_private_to_the_user(files, root):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         for name in names:
             assert stat.S_IMODE(os.stat(f"{folder}/{name}").st_mode) == 0o600, name
-    end(files, lease)
+    end(files, files.lease("one"))
     assert os.listdir(root / "state/leases") == []
     assert os.listdir(root / "state/records") == ["one.json"]
 
@@ -929,13 +929,13 @@ def test_somebody_else_at_work_is_not_waited_for(open_file_store, log):
 
 def test_loose_files_beside_leases_are_swept(files, root):
     files.create(draft("one"))
-    held = start(files, claim(files))
+    start(files, claim(files))
     files.request_cancel("one", by="me")
     for name in ("gone.1.beat", "gone.cancel", "other.12.beat"):
         (root / "state/leases" / name).write_bytes(b"x")
     files.project()
     assert sorted(os.listdir(root / "state/leases")) == ["one.1.beat", "one.cancel", "one.json"]
-    end(files, held, Status.CANCELLED)
+    end(files, files.lease("one"), Status.CANCELLED)
     assert os.listdir(root / "state/leases") == []
 
 

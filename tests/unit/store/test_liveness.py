@@ -149,9 +149,9 @@ def test_leases_that_are_gone_are_forgotten(clock):
     lease = lease_of(FAR, beat=5.0)
     judge(lease, clock, watch)
     after(100.0, lease, clock, watch)
-    watch.keep_only([lease])
+    watch.keep_only([lease], clock.steady)
     assert judge(lease, clock, watch) is Liveness.EXPIRED
-    watch.keep_only([])
+    watch.keep_only([], clock.steady)
     assert judge(lease, clock, watch) is Liveness.UNKNOWN
 
 
@@ -235,3 +235,22 @@ def test_who_looks_for_the_first_time_sees_the_age_at_once(clock):
         lease = lease_of(ME, beat=beat, ttl_s=30.0)
         clock.advance(3600.0)
         assert judge(lease, clock, BeatWatch()) is Liveness.EXPIRED
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+@pytest.mark.parametrize("away_s", [15.0, 15.1, 3600.0])
+def test_who_was_away_before_its_first_look_is_patient(clock, rounds, away_s):
+    """All stood still between the start of a dispatcher, or its last round, and its first look at a lease."""
+    watch = BeatWatch(clock.steady)
+    for _ in range(rounds):
+        clock.advance(100.0)
+        watch.keep_only([], clock.steady)
+    lease = lease_of(ME, beat=clock.steady - 20.0, ttl_s=30.0)
+    clock.advance(away_s)
+    watch.keep_only([lease], clock.steady)
+    patient = Liveness.EXPIRED if away_s == 15.0 else Liveness.ALIVE
+    assert judge(lease, clock, watch) is patient
+    clock.advance(15.0)
+    assert judge(lease, clock, watch) is patient
+    clock.advance(0.1)
+    assert judge(lease, clock, watch) is Liveness.EXPIRED

@@ -82,7 +82,7 @@ def test_an_end_that_waits_is_not_asked_to_stop(store, log):
     store.request_cancel("one", by="me")
     log.fault = StorageError("full")
     ending = Ending(status=Status.CANCELLED, record=lease.record, events=(EventDraft(event_type="x.y"),))
-    store.finish(lease, ending)
+    store.finish(store.lease("one"), ending)
     assert store.lease("one").cancel is None
     assert store.request_cancel("one", by="me") is False
 
