@@ -286,35 +286,35 @@ class Reconciler:
         except NotFoundError:
             return False
 
-    def repair(self, task_id: str, status: Status, digest: str) -> bool:
+    def repair(self, task: Task) -> bool:
         """Set a task right whose file says that it runs, when nobody holds it; whether it was done.
 
         A task that has ended keeps its end: the file's text is older than that, saved or checked out too late.
         One whose lease was deleted may still run: that is ended first.
 
-        Args:
-            digest: of the text that says so.
-
         Raises:
             BusyError: what runs cannot be ended yet.
         """
-        record = self._store.record(task_id)
-        why_not = None if record.projected in _ENDS else self._means.bury(task_id, record.token)
+        record = self._store.record(task.id)
+        # After the record: of the attempt that it tells of nobody is the owner, whatever has begun since.
+        if self._store.lease(task.id) is not None:
+            return False
+        why_not = None if record.projected in _ENDS else self._means.bury(task.id, record.token)
         if why_not is not None:
-            raise BusyError(f"{task_id}: {why_not}")
+            raise BusyError(f"{task.id}: {why_not}")
         why = "it has ended" if record.projected in _ENDS else "nobody holds it"
         told = EventDraft(
-            event_type="task.repaired", payload={"attempt": record.token, "was": str(status), "why": why}
+            event_type="task.repaired", payload={"attempt": record.token, "was": str(task.status), "why": why}
         )
         try:
             if record.projected in _ENDS:
                 end = {"status": record.projected.value, "attempt": record.token, "result": record.result}
                 kept = {key: value for key, value in end.items() if value is not None}
-                self._store.edit(task_id, kept, digest=digest)
-                self._means.log([told], task_id)
+                self._store.edit(task.id, kept, digest=task.digest)
+                self._means.log([told], task.id)
             else:
                 ending = Ending(status=Status.PENDING, record=record, events=(told,))
-                self._store.move(task_id, ending, expected=status)
+                self._store.move(task.id, ending, expected=task.status)
         except (BusyError, NotFoundError, TaskFormatError):
             return False
         return True

@@ -220,8 +220,8 @@ class Dispatcher:
 
     def _repair(self, task_id: str) -> None:
         task = self._read(task_id)
-        if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS) and self._store.lease(task_id) is None:
-            self._reconciler.repair(task_id, task.status, task.digest)
+        if task and task.status in (Status.CLAIMED, Status.IN_PROGRESS):
+            self._reconciler.repair(task)
 
     def _seen(self, lease: Lease) -> Running:
         task = self._read(lease.task_id)

@@ -46,8 +46,9 @@ def examine(place: str, done: list[Step], under_way: list[Step]) -> None:
                 tick = reconciler(store, log)
                 tick.sweep()
                 for summary in store.changes().tasks:
-                    if summary.status in _HELD and store.lease(summary.id) is None:
-                        tick.repair(summary.id, summary.status, summary.digest)
+                    task = store.get(summary.id)
+                    if isinstance(task, Task) and task.status in _HELD:
+                        tick.repair(task)
         assert store.leases() == [], "something is left in motion"
         found = Found(root, store, log, frozenset(step.name for step in (*done, *under_way)))
         _check_tasks(found, done, under_way)

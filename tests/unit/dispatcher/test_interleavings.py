@@ -307,3 +307,23 @@ def test_what_may_run_without_a_lease_is_ended_before_the_next_attempt(arena: An
     ticks_until(arena, lambda: arena.status("one") == "in_progress")
     assert asked == [("one", 1)] * 3
     assert [spec.token for spec in arena.stage.started] == [1, 2]
+
+
+def test_an_attempt_that_began_since_the_file_was_read_is_not_taken_for_one_without_a_lease(
+    arena: Any, other: Control, before: Any, monkeypatch: Any
+) -> None:
+    buried: list[tuple[str, int]] = []
+    monkeypatch.setattr(arena.control, "bury", lambda task_id, token: buried.append((task_id, token)))
+    arena.task("one")
+    written(arena, "one", "title: one\n", "title: one\nstatus: claimed\n")
+
+    def healed_and_begun() -> None:
+        second = Dispatcher(other)
+        second.tick()
+        second.tick()
+
+    before(arena.control.store, "record", healed_and_begun)
+    arena.tick()
+    assert buried == []
+    lease = arena.control.store.lease("one")
+    assert lease is not None and lease.token == 1
