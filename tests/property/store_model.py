@@ -93,6 +93,7 @@ class Held:
         looked: when it looked last at this owner.
         back: when it came back from being away, with this beat before it; None where it was too close to say.
         told: its end is in the log.
+        cancelled: somebody asked for a cancel.
     """
 
     token: int
@@ -104,6 +105,7 @@ class Held:
     back: float | None = _NEVER
     status: Status | None = None
     told: bool = False
+    cancelled: bool = False
 
     def verdict(self, now: float) -> Liveness | None:
         """What a watcher must find now; None where it is too close to say."""
@@ -211,7 +213,7 @@ class StoreModel(dict[str, TaskModel]):
         return held is not None and held.token == lease.token and held.state is lease.state
 
     def refusal_of_finish(self, lease: Lease, status: Status) -> Refused:
-        if not self.is_current(lease):
+        if not self.is_current(lease) or self[lease.task_id].lease.cancelled != (lease.cancel is not None):
             return LeaseLostError
         old = Status.CLAIMED if lease.state is LeaseState.CLAIMED else Status.IN_PROGRESS
         allowed = status in ALLOWED_TRANSITIONS[old] and status is not Status.IN_PROGRESS

@@ -233,6 +233,13 @@ class StoreMachine(People):
         assert self.store.request_cancel(task_id, by="me") is held
         if held:
             assert self.store.lease(task_id).cancel == "me"
+            task.holder.cancelled = True
+
+    @rule(target=leases, task_id=ids)
+    def look(self, task_id: str):
+        task = self.model.get(task_id)
+        lease = self.store.lease(task_id)
+        return multiple() if task is None or task.holder is None else lease
 
     # ------------------------------------------------------------------ time, and recovery
 

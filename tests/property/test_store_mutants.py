@@ -185,6 +185,17 @@ def cancel_requests_are_not_written(m):
     m.setattr(leasefiles.LeaseFiles, "write_cancel", nothing)
 
 
+@mutant
+def an_end_throws_away_a_cancel_that_it_has_not_seen(m):
+    real = protocol.ended
+
+    def ended(current, lease, ending, **more):
+        seen = lease if current is None else attrs.evolve(lease, cancel=current.cancel)
+        return real(current, seen, ending, **more)
+
+    m.setattr(protocol, "ended", ended)
+
+
 # ---------------------------------------------------------------------- outbox and projections
 
 
