@@ -271,8 +271,8 @@ def refused_creations_stay(m):
 
 @mutant
 def the_body_is_lost(m):
-    real = projection.edit
-    m.setattr(projection, "edit", lambda data, values: real(data, values).partition(b"mark ")[0])
+    real = protocol.edit
+    m.setattr(protocol, "edit", lambda data, values: real(data, values).partition(b"mark ")[0])
 
 
 @mutant
