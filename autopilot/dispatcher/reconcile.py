@@ -266,13 +266,17 @@ class Reconciler:
     def honour_edit(self, lease: Lease, summary: TaskSummary) -> None:
         """Where a person changed the status of a held task: that is recorded, ``cancelled`` asks for a cancel, and
         the end of the attempt writes over it."""
-        if summary.written in _WRITTEN_BY_US or not self._still_says(summary):
+        if summary.written in _WRITTEN_BY_US:
             return
         told = _edited(lease, summary)
-        if self._edits.get((lease.task_id, lease.token)) != told.id:
+        is_news = self._edits.get((lease.task_id, lease.token)) != told.id
+        cancels = lease.cancel is None and summary.written is Status.CANCELLED
+        if not (is_news or cancels) or not self._still_says(summary):
+            return
+        if is_news:
             self._means.log([told], lease.task_id)
             self._edits[lease.task_id, lease.token] = told.id
-        if lease.cancel is None and summary.written is Status.CANCELLED:
+        if cancels:
             self._store.request_cancel(lease.task_id, by=_THE_FILE, digest=summary.digest)
             asked = EventDraft(
                 event_type="task.cancel_requested", payload={"attempt": lease.token, "by": _THE_FILE}
@@ -299,15 +303,16 @@ class Reconciler:
         # After the record: of the attempt that it tells of nobody is the owner, whatever has begun since.
         if self._store.lease(task.id) is not None:
             return False
-        why_not = None if record.projected in _ENDS else self._means.bury(task.id, record.token)
+        has_ended = record.projected in _ENDS
+        why_not = None if has_ended else self._means.bury(task.id, record.token)
         if why_not is not None:
             raise BusyError(f"{task.id}: {why_not}")
-        why = "it has ended" if record.projected in _ENDS else "nobody holds it"
+        why = "it has ended" if has_ended else "nobody holds it"
         told = EventDraft(
             event_type="task.repaired", payload={"attempt": record.token, "was": str(task.status), "why": why}
         )
         try:
-            if record.projected in _ENDS:
+            if has_ended:
                 end = {"status": record.projected.value, "attempt": record.token, "result": record.result}
                 kept = {key: value for key, value in end.items() if value is not None}
                 self._store.edit(task.id, kept, digest=task.digest)

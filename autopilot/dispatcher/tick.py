@@ -294,7 +294,8 @@ class Dispatcher:
             self._not_routed(task, record, decision, dry_run)
             return None
         self._board.wake_one(key)
-        if task.status is Status.BLOCKED and not dry_run and not self._unblock(task, record):
+        if task.status is Status.BLOCKED and not dry_run:
+            self._unblock(task, record)
             return None
         if dry_run:
             planned.append(self._as_running(task, decision.executor))
@@ -378,7 +379,7 @@ class Dispatcher:
         with contextlib.suppress(BusyError, NotFoundError):
             self._store.move(task.id, ending, expected=Status.PENDING)
 
-    def _unblock(self, task: Task, record: TaskRecord) -> bool:
+    def _unblock(self, task: Task, record: TaskRecord) -> None:
         kept = attrs.evolve(record, reason=None, not_before=None)
         was = record.reason.code if record.reason else ""
         event = EventDraft(event_type="task.woken", payload={"attempt": record.token, "was": was})
@@ -393,7 +394,6 @@ class Dispatcher:
             pass
         except BusyError as busy:
             self._note_busy(task.id, busy)
-        return False
 
     def _not_routed(self, task: Task, record: TaskRecord, decision: Decision, dry_run: bool) -> None:
         reason = Reason(code=decision.reason_code, message=decision.reason, hint=decision.hint)
